@@ -1,0 +1,1 @@
+export { type AdminRouterOptions, type AdminTarget, adminRouter } from './router.ts'

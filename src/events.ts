@@ -1,0 +1,113 @@
+import type { AuthErrorCode, AuthErrorReason, UnavailableReason } from './errors.ts'
+
+/** What `onEvent` of `requireAuth` receives. Fields are bounded; no token, cookie or secret is ever among them. */
+export type GuardEvent =
+  | {
+      readonly type: 'auth.rejected'
+      readonly at: number
+      readonly code: AuthErrorCode | 'temporarily_unavailable'
+      readonly reason: AuthErrorReason | UnavailableReason
+    }
+  | {
+      readonly type: 'jwks.refreshed'
+      readonly at: number
+      readonly issuer: string
+      readonly keys: number
+      /** Keys of the set that were left out as unfit (too short, foreign use, …). */
+      readonly dropped: number
+    }
+  | {
+      readonly type: 'jwks.failed'
+      readonly at: number
+      readonly issuer: string
+      /** What happened, without any part of the answer. */
+      readonly message: string
+    }
+
+/** What `onEvent` of the revocation implementations receives. */
+export type RevocationsEvent =
+  | {
+      readonly type: 'revocations.state'
+      readonly at: number
+      readonly from: RevocationsState
+      readonly to: RevocationsState
+      readonly stalenessMs: number
+      /** What Redis said, where that is why. */
+      readonly message?: string
+    }
+  | {
+      readonly type: 'revocations.gap'
+      readonly at: number
+      readonly partition: number
+      /** What gave it away: `epoch`, `failover`, `regressed`, `sequence`, `entry`, `window`. */
+      readonly cause: string
+    }
+  | {
+      readonly type: 'kickout.published'
+      readonly at: number
+      readonly id: string
+      readonly level: string
+      readonly nodes: number
+      readonly confirmed: number
+      readonly elapsedMs: number
+    }
+
+export type RevocationsState = 'starting' | 'live' | 'stale' | 'closed'
+
+/** Why a session ended. */
+export type SessionEndReason = 'revoked' | 'logout' | 'reused' | 'kicked_out' | 'limit' | 'ended'
+
+/** What `onEvent` of `createIssuer` receives. */
+export type IssuerEvent =
+  | SessionEvent<'session.started'>
+  | SessionEvent<'session.refreshed'>
+  | SessionEvent<'refresh.retried'>
+  | SessionEvent<'refresh.reused'>
+  | SessionEvent<'refresh.fast_forwarded'>
+  | {
+      readonly type: 'session.ended'
+      readonly at: number
+      readonly sessionId: string
+      readonly subject?: string
+      readonly why: SessionEndReason
+    }
+  | {
+      readonly type: 'kickout.published'
+      readonly at: number
+      readonly id: string
+      readonly level: string
+      readonly nodes: number
+      readonly confirmed: number
+      readonly elapsedMs: number
+    }
+  | { readonly type: 'store.insecure_default'; readonly at: number; readonly message: string }
+
+interface SessionEvent<Type extends string> {
+  readonly type: Type
+  readonly at: number
+  readonly sessionId: string
+  readonly subject: string
+  readonly clientId?: string
+}
+
+/** Leaves out `at`, which the emitter writes. Distributes over a union. */
+export type EventFacts<Event> = Event extends unknown ? Omit<Event, 'at'> : never
+
+export type Emit<Event> = (event: EventFacts<Event>) => void
+
+/**
+ * Wraps a user's listener: adds the moment, and lets nothing that it throws change what happens.
+ */
+export function emitterOf<Event extends { at: number }>(
+  listener: ((event: Event) => unknown) | undefined,
+): Emit<Event> {
+  if (!listener) return () => undefined
+  return (facts) => {
+    try {
+      const answer = listener({ ...facts, at: Date.now() } as unknown as Event)
+      if (answer instanceof Promise) answer.catch(() => undefined)
+    } catch {
+      // A listener's failure is its own.
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import { UnavailableError } from '../errors.ts'
+import { optionError } from '../options.ts'
+import type { Revocation } from '../revocation/revocation.ts'
+import { defaultRetentionSeconds, type Revocations } from '../revocation/revocations.ts'
+import type { RequireAuthOptions } from './settings.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** The only variables that are read, and only here. */
+export const environmentVariables = {
+  issuer: 'ISSUER_BASE_URL',
+  audience: 'AUDIENCE',
+  jwksUri: 'JWKS_URI',
+  redisUrl: 'KICKOUT_REDIS_URL',
+} as const
+
+/** An empty variable is an absent one: that is how deployments unset them. */
+function read(
+  environment: Environment,
+  name: keyof typeof environmentVariables,
+): string | undefined {
+  const value = environment[environmentVariables[name]]
+  return value === '' ? undefined : value
+}
+
+/**
+ * `Revocations` on the Redis at a URL. The Redis code is loaded on first use, so that a server without it never does.
+ */
+function revocationsFromUrl(url: string, issuer: string | undefined): Revocations {
+  let loading: Promise<Revocations> | undefined
+  let loaded: Revocations | undefined
+  let closed = false
+  const listeners = new Set<(revocation: Revocation) => void>()
+
+  async function load(): Promise<Revocations> {
+    if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    loading ??= import('../redis/from-url.ts').then(async ({ redisRevocationsFromUrl }) => {
+      const revocations = await redisRevocationsFromUrl(url, issuer === undefined ? {} : { issuer })
+      for (const listener of listeners) revocations.onKickOut(listener)
+      loaded = revocations
+      return revocations
+    })
+    return loading
+  }
+
+  return {
+    retentionSeconds: defaultRetentionSeconds,
+    kickOut: async (target, options) => (await load()).kickOut(target, options),
+    check(claims) {
+      if (loaded) return loaded.check(claims)
+      load().catch(() => undefined)
+      throw new UnavailableError('revocations', 'The Redis client is still being loaded')
+    },
+    onKickOut(listener) {
+      if (loaded) return loaded.onKickOut(listener)
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    status: () =>
+      loaded?.status() ?? { state: closed ? 'closed' : 'starting', stalenessMs: 0, entries: 0 },
+    ready: async () => (await load()).ready(),
+    async close() {
+      closed = true
+      await loaded?.close()
+    },
+  }
+}
+
+function assertRedisUrl(url: string): void {
+  if (URL.canParse(url) && /^rediss?:$/.test(new URL(url).protocol)) return
+  throw optionError(
+    'requireAuth',
+    'revocations',
+    `cannot be made: ${environmentVariables.redisUrl} must be a redis: or rediss: URL`,
+  )
+}
+
+/**
+ * Completes options from the environment. `KICKOUT_REDIS_URL` counts only where no options were given at all.
+ *
+ * @throws TypeError that names the option and the variable
+ */
+export function withEnvironment(
+  options: RequireAuthOptions | undefined,
+  environment: Environment = process.env,
+): RequireAuthOptions {
+  const given = options ?? {}
+  if (typeof given !== 'object' || Array.isArray(given)) return given
+  const issuer = given.issuer ?? read(environment, 'issuer')
+  const audience = given.audience ?? read(environment, 'audience')
+  const namesKeys = given.jwks !== undefined || given.jwksUri !== undefined || Array.isArray(issuer)
+  const jwksUri = namesKeys ? given.jwksUri : read(environment, 'jwksUri')
+  const redisUrl = options === undefined ? read(environment, 'redisUrl') : undefined
+  if (redisUrl !== undefined) assertRedisUrl(redisUrl)
+  return {
+    ...given,
+    ...(issuer !== undefined && { issuer }),
+    ...(audience !== undefined && { audience }),
+    ...(jwksUri !== undefined && { jwksUri }),
+    ...(redisUrl !== undefined && {
+      revocations: revocationsFromUrl(redisUrl, typeof issuer === 'string' ? issuer : undefined),
+    }),
+  }
+}

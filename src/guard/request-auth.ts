@@ -1,0 +1,103 @@
+import type { JWTHeaderParameters } from 'jose'
+import type { AccessTokenClaims, Auth } from '../auth.ts'
+import type { ChallengeSettings } from './challenge.ts'
+import type { VerifiedToken } from './verifier.ts'
+
+/** Marks what a guard of ours has set, across copies of the package; no request body can spell it. */
+const guardMark = Symbol.for('express-kickout.guard')
+
+/** What one guard lends to each `req.auth` it makes. */
+export interface RequestAuthContext extends ChallengeSettings {
+  makeSignal(verified: VerifiedToken, res: object): AbortSignal
+}
+
+/** `req.auth`: frozen, a fresh object per request, since its `signal` belongs to one response. */
+export class RequestAuth implements Auth {
+  readonly token: string
+  readonly header: JWTHeaderParameters
+  readonly payload: AccessTokenClaims
+  readonly issuer: string
+  declare readonly subject?: string
+  declare readonly sessionId?: string
+  readonly clientId: string
+  readonly scopes: string[]
+  readonly expiresAt: number
+  readonly #context: RequestAuthContext
+  readonly #verified: VerifiedToken
+  readonly #res: object
+  #signal: AbortSignal | undefined
+
+  constructor(verified: VerifiedToken, context: RequestAuthContext, res: object) {
+    const { claims } = verified
+    this.token = verified.token
+    this.header = verified.header
+    this.payload = claims
+    this.issuer = claims.iss
+    if (claims.sub !== undefined) this.subject = claims.sub
+    if (claims.sid !== undefined) this.sessionId = claims.sid
+    this.clientId = verified.clientId
+    this.scopes = verified.scopes
+    this.expiresAt = claims.exp
+    this.#context = context
+    this.#verified = verified
+    this.#res = res
+    Object.freeze(this)
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= this.#context.makeSignal(this.#verified, this.#res)
+    return this.#signal
+  }
+
+  get [guardMark](): ChallengeSettings {
+    return this.#context
+  }
+}
+
+/** What a guard leaves on a request that it let through without a token. */
+interface MarkedRequest {
+  auth?: unknown
+  [guardMark]?: ChallengeSettings
+}
+
+/** Takes away whatever stood in `req.auth` and notes that a guard has been here. */
+export function markAnonymous(req: object, context: ChallengeSettings): void {
+  const marked = req as MarkedRequest
+  delete marked.auth
+  marked[guardMark] = context
+}
+
+export function setAuth(req: object, auth: RequestAuth): void {
+  ;(req as MarkedRequest).auth = auth
+}
+
+/** The `req.auth` that a guard of ours has set, or `undefined`: whatever others have put there does not count. */
+export function findAuth(
+  req: object,
+): (Auth & { readonly [guardMark]: ChallengeSettings }) | undefined {
+  const { auth } = req as MarkedRequest
+  return typeof auth === 'object' && auth !== null && guardMark in auth
+    ? (auth as RequestAuth)
+    : undefined
+}
+
+/** How the guard in front challenges, or `undefined` where there is none. */
+export function findChallengeSettings(req: object): ChallengeSettings | undefined {
+  return findAuth(req)?.[guardMark] ?? (req as MarkedRequest)[guardMark]
+}
+
+/**
+ * What `requireAuth` found out about the caller.
+ *
+ * @throws Error when there is no `requireAuth` in front, or the request came without a token to an optional one
+ */
+export function getAuth<Claims extends object = AccessTokenClaims>(req: object): Auth<Claims> {
+  const auth = findAuth(req)
+  if (!auth) {
+    throw new Error(
+      'getAuth: this request has no req.auth. Mount requireAuth() in front of the handler; ' +
+        "after requireAuth({ credentials: 'optional' }) look whether req.auth is there first",
+    )
+  }
+  return auth as unknown as Auth<Claims>
+}

@@ -1,0 +1,46 @@
+import type { AccessTokenClaims } from '../auth.ts'
+import { AuthError } from '../errors.ts'
+
+/** Splits on SP and nothing else; a no-break space or a tab is part of a scope, and then of another one. */
+export function splitScope(scope: string): string[] {
+  return scope.split(' ').filter((token) => token !== '')
+}
+
+/**
+ * Reads what a token grants: `scope`, else `scp`, as a string or an array of strings.
+ *
+ * @throws AuthError `claims` when it is of another type, or there but empty
+ * @see RFC 8693 §4.2, RFC 9068 §2.2.3
+ */
+export function readScopes(claims: AccessTokenClaims): string[] {
+  const value: unknown = claims.scope ?? claims.scp
+  if (value === undefined) return []
+  const scopes: unknown[] =
+    typeof value === 'string' ? splitScope(value) : Array.isArray(value) ? value : []
+  if (scopes.length === 0 || !scopes.every((scope) => typeof scope === 'string' && scope !== '')) {
+    throw new AuthError(
+      'invalid_token',
+      'claims',
+      'The scope of the token is empty or of a wrong type',
+    )
+  }
+  return scopes as string[]
+}
+
+/**
+ * Reads the arguments of a route guard. Each may hold several scopes.
+ *
+ * @throws TypeError when there are none, since a guard that asks for nothing is a mistake
+ */
+export function readRequiredScopes(where: string, scopes: readonly unknown[]): readonly string[] {
+  const required = scopes.flatMap((argument) => {
+    if (typeof argument === 'string') return splitScope(argument)
+    throw new TypeError(
+      `${where}: every scope must be a string, such as '${where}("reports:read")'`,
+    )
+  })
+  if (required.length === 0) {
+    throw new TypeError(`${where}: name at least one scope, such as ${where}('reports:read')`)
+  }
+  return Object.freeze([...new Set(required)])
+}

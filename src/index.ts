@@ -1,0 +1,37 @@
+export type { AccessTokenClaims, Auth } from './auth.ts'
+export {
+  AuthError,
+  type AuthErrorCode,
+  type AuthErrorReason,
+  isAuthError,
+  UnavailableError,
+  type UnavailableReason,
+} from './errors.ts'
+export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts'
+export type { JwksCacheOptions } from './guard/key-set.ts'
+export {
+  type AuthHandler,
+  authErrorHandler,
+  type ClaimExpectation,
+  requireAnyScope,
+  requireAuth,
+  requireClaim,
+  requireScope,
+} from './guard/middleware.ts'
+export { getAuth } from './guard/request-auth.ts'
+export type { JwksDocument, RequireAuthOptions, TrustedIssuer } from './guard/settings.ts'
+export {
+  memoryRevocations,
+  type MemoryRevocationsOptions,
+} from './revocation/memory-revocations.ts'
+export type { Revocation, RevocationLevel, RevocationVerdict } from './revocation/revocation.ts'
+export type {
+  AuditedRevocations,
+  KickOutOptions,
+  KickOutRecord,
+  KickOutResult,
+  NodeStatus,
+  Revocations,
+  RevocationsStatus,
+} from './revocation/revocations.ts'
+export type { KickOutTarget, TokenTarget } from './revocation/target.ts'

@@ -1,0 +1,25 @@
+import type { KickOutOptions, KickOutResult } from '../revocation/revocations.ts'
+import { type KickOutTarget, resolveTarget } from '../revocation/target.ts'
+import { emitEnded, type IssuerContext } from './context.ts'
+
+/**
+ * Kicks somebody out: ends the sessions concerned *and* revokes their access tokens, in one step of the store.
+ *
+ * @throws TypeError for a wrong target
+ * @throws UnavailableError when the store did not confirm it; safe to repeat
+ */
+export async function kickOut(
+  target: KickOutTarget,
+  options: KickOutOptions | undefined,
+  context: IssuerContext,
+): Promise<KickOutResult> {
+  const { issuer, level, id } = resolveTarget(target, context.issuer)
+  const ended =
+    level === 'subject' && issuer === context.issuer ? await context.store.list(issuer, id) : []
+  const result = await context.revocations.kickOut({ ...target, issuer }, options)
+  for (const session of ended) emitEnded(context, session.sessionId, 'kicked_out', id)
+  if (level === 'session' && result.sessionsEnded > 0) emitEnded(context, id, 'kicked_out')
+  const { id: kickOutId, nodes, confirmed, elapsedMs } = result
+  context.emit({ type: 'kickout.published', id: kickOutId, level, nodes, confirmed, elapsedMs })
+  return result
+}

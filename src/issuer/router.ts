@@ -1,0 +1,213 @@
+import express, {
+  type ErrorRequestHandler,
+  type Request,
+  type RequestHandler,
+  type Response,
+  type Router,
+} from 'express'
+import { GrantError, isGrantError, isUnavailableError, type KickoutError } from '../errors.ts'
+import type { IssuerContext } from './context.ts'
+import { readCookie, toClearCookie, toSetCookie } from './cookie.ts'
+import { FormParameters } from './form.ts'
+import { toMetadata } from './metadata.ts'
+import { assertOwnPage, corsOrigin } from './origin.ts'
+import { refresh, RefreshRefused } from './refresh.ts'
+import { sessionIdOf } from './refresh-token.ts'
+import { endSession, revoke } from './revoke.ts'
+import type { IssuedTokens } from './token-response.ts'
+
+const formType = 'application/x-www-form-urlencoded'
+const maxFormSize = '16kb'
+/** Half the cache age of resource servers: a cache in between may hold the keys this much longer. */
+const publicCacheControl = 'public, max-age=300'
+
+/** Puts tokens on a response: in cookie mode the refresh token goes into the cookie and nowhere else. */
+export function sendTokens(
+  res: Response,
+  { response, sessionTtlSeconds }: IssuedTokens,
+  context: IssuerContext,
+  withSessionId: boolean,
+): void {
+  const { refresh_token: refreshToken, session_id: sessionId, ...shown } = response
+  res.set('Cache-Control', 'no-store')
+  if (context.cookie) {
+    res.append('Set-Cookie', toSetCookie(refreshToken, sessionTtlSeconds, context.cookie))
+  }
+  res.json({
+    ...shown,
+    ...(!context.cookie && { refresh_token: refreshToken }),
+    ...(withSessionId && { session_id: sessionId }),
+  })
+}
+
+function readForm(req: Request): FormParameters {
+  return new FormParameters(req.is(formType) ? req.body : undefined)
+}
+
+/** The refresh token of a request: from the cookie in cookie mode, else from the form; never from either. */
+function readRefreshToken(req: Request, form: FormParameters, context: IssuerContext): string {
+  if (!context.cookie) return form.require('refresh_token')
+  if (form.get('refresh_token') !== undefined) {
+    throw new GrantError(
+      'invalid_request',
+      'body_token',
+      'The refresh token belongs into the cookie',
+    )
+  }
+  const token = readCookie(req.headers.cookie, context.cookie)
+  if (token === undefined) {
+    throw new GrantError('invalid_request', 'missing', 'The request has no refresh cookie')
+  }
+  return token
+}
+
+function tokenHandler(context: IssuerContext): RequestHandler {
+  return async (req, res) => {
+    if (context.cookie) assertOwnPage(req.headers, context)
+    const form = readForm(req)
+    const grantType = form.require('grant_type')
+    if (grantType !== 'refresh_token') {
+      throw new GrantError(
+        'unsupported_grant_type',
+        'grant_type',
+        'Only refresh_token is supported',
+      )
+    }
+    const clientId = context.clients.authenticate(req.headers.authorization, form)
+    const refreshToken = readRefreshToken(req, form, context)
+    try {
+      const tokens = await refresh({ refreshToken, scope: form.get('scope'), clientId }, context)
+      sendTokens(res, tokens, context, false)
+    } catch (error) {
+      // A lost race or a forged token leaves the cookie alone: the next answer to another tab may just have set it.
+      if (context.cookie && error instanceof RefreshRefused && error.sessionIsOver) {
+        res.append('Set-Cookie', toClearCookie(context.cookie))
+      }
+      throw error
+    }
+  }
+}
+
+function revokeHandler(context: IssuerContext): RequestHandler {
+  return async (req, res) => {
+    const form = readForm(req)
+    const clientId = context.clients.authenticate(req.headers.authorization, form)
+    await revoke({ token: form.require('token'), clientId }, context)
+    res.status(200).end()
+  }
+}
+
+function logoutHandler(context: IssuerContext): RequestHandler {
+  return async (req, res) => {
+    const { cookie } = context
+    if (!cookie) {
+      throw new GrantError(
+        'invalid_request',
+        'cookie_mode',
+        'Use /revoke: there is no refresh cookie',
+        {
+          status: 404,
+        },
+      )
+    }
+    assertOwnPage(req.headers, context)
+    const token = readCookie(req.headers.cookie, cookie)
+    const parts = token === undefined ? undefined : context.refreshTokens.read(token)
+    if (parts) await endSession(sessionIdOf(parts), 'logout', context)
+    res.append('Set-Cookie', toClearCookie(cookie))
+    res.status(204).end()
+  }
+}
+
+/** Exact origins only; a preflight is answered here and changes nothing. */
+function cors(context: IssuerContext): RequestHandler {
+  return (req, res, next) => {
+    if (context.allowedOrigins.size > 0) res.vary('Origin')
+    const origin = corsOrigin(req.headers, context)
+    if (origin !== undefined) {
+      res.set('Access-Control-Allow-Origin', origin)
+      res.set('Access-Control-Expose-Headers', 'Retry-After, WWW-Authenticate')
+      if (context.cookie) res.set('Access-Control-Allow-Credentials', 'true')
+    }
+    if (req.method !== 'OPTIONS') {
+      next()
+      return
+    }
+    if (origin !== undefined) {
+      res.set('Access-Control-Allow-Methods', 'GET, POST')
+      res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type')
+      res.set('Access-Control-Max-Age', '600')
+    }
+    res.status(204).end()
+  }
+}
+
+function onlyMethod(method: 'GET' | 'POST'): RequestHandler {
+  return (_req, res) => {
+    res.set('Allow', method === 'GET' ? 'GET, HEAD' : method)
+    res.status(405).json({ error: 'invalid_request', error_description: `Use ${method}` })
+  }
+}
+
+/** Errors of the body parser are about what the client sent. */
+function toKickoutError(error: unknown): KickoutError | undefined {
+  if (isGrantError(error) || isUnavailableError(error)) return error
+  const status = (error as { status?: unknown } | null | undefined)?.status
+  return typeof status === 'number' && status >= 400 && status < 500
+    ? new GrantError('invalid_request', 'body', 'The body cannot be read', { status })
+    : undefined
+}
+
+const answerError: ErrorRequestHandler = (error: unknown, _req, res, next) => {
+  const known = toKickoutError(error)
+  if (!known || res.headersSent) {
+    next(error)
+    return
+  }
+  for (const [name, value] of Object.entries(known.headers)) res.set(name, value)
+  res.set('Cache-Control', 'no-store')
+  res.status(known.status).json({ error: known.code, error_description: known.description })
+}
+
+/** Express 4 does not wait for promises, so a rejection is handed over by hand. */
+function settled(handler: RequestHandler): RequestHandler {
+  return (req, res, next) => {
+    res.set('Cache-Control', 'no-store')
+    Promise.resolve(handler(req, res, next)).catch(next)
+  }
+}
+
+function published(document: () => unknown): RequestHandler {
+  return (_req, res, next) => {
+    Promise.resolve(document())
+      .then((body) => res.set('Cache-Control', publicCacheControl).json(body))
+      .catch(next)
+  }
+}
+
+/**
+ * The HTTP side of the issuer. Mount it at the path of the issuer's URL.
+ *
+ * @see RFC 6749 §6 (`/token`), RFC 7009 (`/revoke`), RFC 7517 and RFC 8414 (`/.well-known`)
+ */
+export function createRouter(context: IssuerContext): Router {
+  const router = express.Router()
+  const form = express.urlencoded({ extended: false, limit: maxFormSize, parameterLimit: 50 })
+  const posts = { '/token': tokenHandler, '/revoke': revokeHandler, '/logout': logoutHandler }
+  const documents = {
+    '/.well-known/jwks.json': async () => context.keys.jwks(),
+    '/.well-known/oauth-authorization-server': () => toMetadata(context),
+  }
+  for (const [path, handler] of Object.entries(posts)) {
+    router.use(path, cors(context))
+    router.post(path, form, settled(handler(context)))
+    router.all(path, onlyMethod('POST'))
+  }
+  for (const [path, document] of Object.entries(documents)) {
+    router.use(path, cors(context))
+    router.get(path, published(document))
+    router.all(path, onlyMethod('GET'))
+  }
+  router.use(answerError)
+  return router
+}

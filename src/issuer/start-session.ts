@@ -1,0 +1,116 @@
+import { GrantError } from '../errors.ts'
+import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
+import { assertOptions, optionError, readOptions } from '../options.ts'
+import { emitEnded, emitSession, type IssuerContext } from './context.ts'
+import { newHandle, sessionIdOf } from './refresh-token.ts'
+import { parseScope } from './scope.ts'
+import type { Authentication, Device } from './session.ts'
+import { type IssuedTokens, issueTokens } from './token-response.ts'
+
+const where = 'startSession'
+
+/** Who has just signed in. */
+export interface StartSessionInput {
+  /** The user, as `sub`: at most 255 characters. */
+  subject: string
+  /** What the session grants, separated by spaces. */
+  scope?: string
+  clientId?: string
+  /** For the user to recognise the session by. Longer texts are cut. */
+  device?: Device
+  acr?: string
+  amr?: string[]
+  /** When the user proved who they are, seconds. */
+  authTime?: number
+}
+
+const inputNames = ['subject', 'scope', 'clientId', 'device', 'acr', 'amr', 'authTime'] as const
+const deviceNames = ['name', 'ip', 'userAgent'] as const
+
+function assertIdentifier(name: string, value: unknown): string {
+  if (!isIdentifier(value)) {
+    throw optionError(
+      where,
+      name,
+      `must be a non-empty string of at most ${maxIdentifierLength} well-formed characters`,
+    )
+  }
+  return value
+}
+
+function readScopes(value: unknown): readonly string[] {
+  if (value === undefined || value === '') return []
+  const scopes = typeof value === 'string' ? parseScope(value) : undefined
+  if (!scopes)
+    throw optionError(where, 'scope', "must be a string such as 'reports:read reports:write'")
+  return scopes
+}
+
+/** Device texts often are what a browser says of itself, so they are cut to size rather than refused. */
+function readDevice(value: unknown): Device | undefined {
+  if (value === undefined) return undefined
+  const given = readOptions(`${where}: device`, value, deviceNames)
+  const device: Device = {}
+  for (const name of deviceNames) {
+    const text = given[name]
+    if (text === undefined) continue
+    if (typeof text !== 'string') throw optionError(where, `device.${name}`, 'must be a string')
+    device[name] = text.slice(0, maxIdentifierLength).toWellFormed()
+  }
+  return device
+}
+
+function readAuthentication({ acr, amr, authTime }: Record<string, unknown>): Authentication {
+  if (amr !== undefined && !(Array.isArray(amr) && amr.every(isIdentifier))) {
+    throw optionError(where, 'amr', 'must be a list of strings')
+  }
+  if (authTime !== undefined && !(typeof authTime === 'number' && Number.isFinite(authTime))) {
+    throw optionError(where, 'authTime', 'must be a number of seconds')
+  }
+  return {
+    ...(acr !== undefined && { acr: assertIdentifier('acr', acr) }),
+    ...(amr !== undefined && { amr: amr as string[] }),
+    ...(authTime !== undefined && { authTime }),
+  }
+}
+
+/**
+ * Begins a session: one record in the store, one refresh token, one access token.
+ *
+ * @throws TypeError for wrong input
+ * @throws GrantError `access_denied` when the user has too many sessions and none is to be ended
+ * @throws UnavailableError when the store failed; safe to repeat, the other session then idles out
+ */
+export async function startSession(
+  input: StartSessionInput,
+  context: IssuerContext,
+): Promise<IssuedTokens> {
+  assertOptions(where, input, inputNames)
+  const subject = assertIdentifier('subject', input.subject)
+  const clientId =
+    input.clientId === undefined ? undefined : assertIdentifier('clientId', input.clientId)
+  const scopes = readScopes(input.scope)
+  const { issuer, store } = context
+  const parts = { partition: store.partitionOf(issuer, subject), handle: newHandle(), counter: 0 }
+  const started = await store.start({
+    sessionId: sessionIdOf(parts),
+    issuer,
+    subject,
+    clientId,
+    scopes,
+    device: readDevice(input.device),
+    authentication: readAuthentication({ ...input }),
+    ...context.session,
+  })
+  if (started.outcome === 'full') {
+    throw new GrantError(
+      'access_denied',
+      'session_limit',
+      'The user has as many sessions as allowed',
+    )
+  }
+  const { session } = started
+  for (const ended of started.ended) emitEnded(context, ended, 'limit', subject)
+  emitSession(context, 'session.started', session)
+  return issueTokens(session, parts, scopes, session.startedAt, context)
+}

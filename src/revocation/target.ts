@@ -1,0 +1,123 @@
+import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
+import { type RevocationLevel, revocationLevels } from './revocation.ts'
+
+/** One access token, by its `jti`. */
+export interface TokenTarget {
+  jti: string
+  /** The token's `sub`, where it is known: on a cluster it finds the user's partition. */
+  subject?: string
+  /** The token's `exp`, seconds: the revocation need not outlive it. */
+  expiresAt?: number
+}
+
+/** Whom to kick out. `issuer` may be left out where the `Revocations` know theirs. */
+export type KickOutTarget = { issuer?: string } & (
+  | { token: TokenTarget; session?: never; subject?: never; client?: never; everyone?: never }
+  | { session: string; token?: never; subject?: never; client?: never; everyone?: never }
+  | { subject: string; token?: never; session?: never; client?: never; everyone?: never }
+  | { client: string; token?: never; session?: never; subject?: never; everyone?: never }
+  | { everyone: true; token?: never; session?: never; subject?: never; client?: never }
+)
+
+/** A checked target. */
+export interface ResolvedTarget {
+  readonly issuer: string
+  readonly level: RevocationLevel
+  readonly id: string
+  /** Token level: the token's subject, where the caller knew it. */
+  readonly subject?: string
+  /** Token level: milliseconds. */
+  readonly expiresAtMs?: number
+}
+
+/** A wrong target; `field` is what an HTTP answer names. */
+export class TargetError extends TypeError {
+  override readonly name = 'TypeError'
+  readonly field: string
+
+  constructor(field: string, expectation: string) {
+    super(`kickOut: "${field}" ${expectation}`)
+    this.field = field
+  }
+}
+
+const idExpectation = `must be a non-empty string of at most ${maxIdentifierLength} well-formed characters`
+
+function assertId(field: string, value: unknown): string {
+  if (!isIdentifier(value)) throw new TargetError(field, idExpectation)
+  return value
+}
+
+function assertKnown(where: string, value: object, known: readonly string[]): void {
+  for (const name of Object.keys(value)) {
+    if (!known.includes(name)) {
+      throw new TargetError(`${where}${name}`, `is not known; known are ${known.join(', ')}`)
+    }
+  }
+}
+
+function readTokenTarget(value: unknown): Pick<ResolvedTarget, 'id' | 'subject' | 'expiresAtMs'> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TargetError('token', 'must be an object with a "jti"')
+  }
+  assertKnown('token.', value, ['jti', 'subject', 'expiresAt'])
+  const { jti, subject, expiresAt } = value as Record<string, unknown>
+  if (
+    expiresAt !== undefined &&
+    !(typeof expiresAt === 'number' && Number.isFinite(expiresAt) && expiresAt > 0)
+  ) {
+    throw new TargetError('token.expiresAt', 'must be a NumericDate in seconds')
+  }
+  return {
+    id: assertId('token.jti', jti),
+    ...(subject !== undefined && { subject: assertId('token.subject', subject) }),
+    ...(typeof expiresAt === 'number' && { expiresAtMs: expiresAt * 1000 }),
+  }
+}
+
+/**
+ * Checks whom a caller wants kicked out. Exactly one level, a proper id, a known issuer; an empty id is never everyone.
+ *
+ * @throws TargetError (a `TypeError`) that names the field
+ */
+export function resolveTarget(target: unknown, defaultIssuer: string | undefined): ResolvedTarget {
+  if (typeof target !== 'object' || target === null || Array.isArray(target)) {
+    throw new TargetError('target', 'must be an object such as { subject: "…" }')
+  }
+  assertKnown('', target, ['issuer', ...revocationLevels])
+  const fields = target as Record<string, unknown>
+  const named = revocationLevels.filter((level) => fields[level] !== undefined)
+  const [level] = named
+  if (level === undefined || named.length > 1) {
+    throw new TargetError(
+      named.length > 1 ? named.join('", "') : 'target',
+      `must be exactly one of ${revocationLevels.join(', ')}`,
+    )
+  }
+  const issuer = fields['issuer'] ?? defaultIssuer
+  if (issuer === undefined) {
+    throw new TargetError(
+      'issuer',
+      'is needed, since these Revocations were made without one: the same id of another issuer is somebody else',
+    )
+  }
+  const resolved = { issuer: assertId('issuer', issuer), level }
+  if (level === 'token') return { ...resolved, ...readTokenTarget(fields['token']) }
+  if (level === 'everyone') {
+    if (fields['everyone'] !== true) throw new TargetError('everyone', 'must be true')
+    return { ...resolved, id: '' }
+  }
+  return { ...resolved, id: assertId(level, fields[level]) }
+}
+
+/** The longest reason that is kept, in characters; the rest is cut off. */
+export const maxReasonLength = 255
+
+/** Checks the free text of a kick-out. Longer texts are cut, not refused. */
+export function readReason(value: unknown): string | undefined {
+  if (value === undefined || value === '') return undefined
+  if (typeof value !== 'string' || !value.isWellFormed()) {
+    throw new TargetError('reason', 'must be a string of well-formed characters')
+  }
+  return Array.from(value.slice(0, maxReasonLength)).join('').toWellFormed()
+}
