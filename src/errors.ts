@@ -188,6 +188,14 @@ export function isAuthError(error: unknown): error is AuthError | UnavailableErr
   return kind === 'auth' || kind === 'unavailable'
 }
 
+/** The same failure for another request. */
+export function copyOf(error: AuthError | UnavailableError): AuthError | UnavailableError {
+  const { message, cause } = error
+  if (error.name === 'AuthError') return new AuthError(error.code, error.reason, message, { cause })
+  const retryAfterSeconds = Number(error.headers['Retry-After'])
+  return new UnavailableError(error.reason, message, { retryAfterSeconds, cause })
+}
+
 /** Whether an error is a {@link GrantError}, across copies of the package. */
 export function isGrantError(error: unknown): error is GrantError {
   return brandOf(error) === 'grant'

@@ -9,17 +9,19 @@ export {
 } from './errors.ts'
 export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts'
 export type { JwksCacheOptions } from './guard/key-set.ts'
+export { type AuthHandler, authErrorHandler, requireAuth } from './guard/middleware.ts'
+export { getAuth } from './guard/request-auth.ts'
+export type {
+  JwksDocument,
+  RequireAuthOptions,
+  TrustedIssuer,
+} from './guard/require-auth-options.ts'
 export {
-  type AuthHandler,
-  authErrorHandler,
   type ClaimExpectation,
   requireAnyScope,
-  requireAuth,
   requireClaim,
   requireScope,
-} from './guard/middleware.ts'
-export { getAuth } from './guard/request-auth.ts'
-export type { JwksDocument, RequireAuthOptions, TrustedIssuer } from './guard/settings.ts'
+} from './guard/route-guards.ts'
 export {
   memoryRevocations,
   type MemoryRevocationsOptions,

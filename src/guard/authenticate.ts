@@ -4,7 +4,7 @@ import type { RevocationVerdict } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { assertB64token } from './bearer.ts'
 import type { VerifiedCache } from './verified-cache.ts'
-import type { VerifiedToken } from './verifier.ts'
+import { assertNotExpired, type VerifiedToken } from './verifier.ts'
 
 export interface AuthenticateDeps {
   readonly cache: VerifiedCache
@@ -15,19 +15,18 @@ export interface AuthenticateDeps {
 /** The text of a `Retry-After` cannot say less; a replica is usually live again before that. */
 const retryAfterSeconds = 1
 
-/** What has to hold at every use of a verified token, a remembered one included. */
-function isStillValid(verified: VerifiedToken, clock: Clock): boolean {
-  if (clock.now() >= verified.validUntilMs) {
-    throw new AuthError('invalid_token', 'expired', 'The token has expired')
+/** Fails closed: only an explicit `false` lets a request through. */
+function assertNotRevoked(verdict: RevocationVerdict | undefined): void {
+  if (verdict?.revoked === false) return
+  if (verdict?.revoked !== true) {
+    throw new UnavailableError('revocations', 'The revocation check gave no verdict', {
+      retryAfterSeconds,
+    })
   }
-  verified.keySet.assertUsable()
-  return !verified.key.retired
-}
-
-function assertNotRevoked(verdict: RevocationVerdict): void {
-  if (!verdict.revoked) return
-  const why = verdict.reason === undefined ? '' : ` (${verdict.reason})`
-  throw new AuthError('invalid_token', 'revoked', `Kicked out at level "${verdict.level}"${why}`)
+  // The reason of the kick-out stays out of the message, which Express shows while NODE_ENV is not "production".
+  throw new AuthError('invalid_token', 'revoked', `Kicked out at level "${verdict.level}"`, {
+    cause: verdict,
+  })
 }
 
 /** Whatever a foreign implementation throws, a check that did not happen is our failure, never the client's. */
@@ -37,6 +36,11 @@ function toUnavailable(error: unknown): unknown {
     retryAfterSeconds,
     cause: error,
   })
+}
+
+/** Of any make: a promise taken for a verdict would let everybody in. */
+function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value> {
+  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }
 
 /** The very last step before the request goes on, so that no kick-out can slip in between. */
@@ -51,8 +55,8 @@ function checkRevocation(
   } catch (error) {
     throw toUnavailable(error)
   }
-  if (verdict instanceof Promise) {
-    return verdict.then(
+  if (isPromise(verdict)) {
+    return Promise.resolve(verdict).then(
       (awaited) => {
         assertNotRevoked(awaited)
         return verified
@@ -77,7 +81,9 @@ export function authenticate(
 ): VerifiedToken | Promise<VerifiedToken> {
   const known = deps.cache.get(token)
   if (known) {
-    if (isStillValid(known, deps.clock)) return checkRevocation(known, deps.revocations)
+    assertNotExpired(known, deps.clock)
+    if (!known.key.retired && known.keySet.usable) return checkRevocation(known, deps.revocations)
+    // Its key left the set, or no usable key is held at all: from the beginning, which may wait for a fetch.
     deps.cache.forget(token)
   }
   assertB64token(token)

@@ -34,6 +34,7 @@ export function toChallenge(
 }
 
 interface HeaderTarget {
+  readonly headersSent?: boolean
   setHeader(name: string, value: string): unknown
 }
 
@@ -47,6 +48,8 @@ export function writeHeaders(
   if (error instanceof AuthError) {
     error.headers = { 'WWW-Authenticate': toChallenge(error, settings, scopes) }
   }
+  // Somebody may have answered while keys were fetched; Node throws for a header that comes too late.
+  if (res.headersSent) return
   for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
 }
 

@@ -2,7 +2,7 @@ import { UnavailableError } from '../errors.ts'
 import { optionError } from '../options.ts'
 import type { Revocation } from '../revocation/revocation.ts'
 import { defaultRetentionSeconds, type Revocations } from '../revocation/revocations.ts'
-import type { RequireAuthOptions } from './settings.ts'
+import type { RequireAuthOptions } from './require-auth-options.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -30,13 +30,16 @@ function revocationsFromUrl(url: string, issuer: string | undefined): Revocation
   let loading: Promise<Revocations> | undefined
   let loaded: Revocations | undefined
   let closed = false
-  const listeners = new Set<(revocation: Revocation) => void>()
+  /** Listeners that came before the code did, and from then on the way to stop each. */
+  const listeners = new Map<(revocation: Revocation) => void, (() => void) | undefined>()
 
   async function load(): Promise<Revocations> {
     if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
     loading ??= import('../redis/from-url.ts').then(async ({ redisRevocationsFromUrl }) => {
       const revocations = await redisRevocationsFromUrl(url, issuer === undefined ? {} : { issuer })
-      for (const listener of listeners) revocations.onKickOut(listener)
+      for (const listener of listeners.keys()) {
+        listeners.set(listener, revocations.onKickOut(listener))
+      }
       loaded = revocations
       return revocations
     })
@@ -53,15 +56,19 @@ function revocationsFromUrl(url: string, issuer: string | undefined): Revocation
     },
     onKickOut(listener) {
       if (loaded) return loaded.onKickOut(listener)
-      listeners.add(listener)
-      return () => listeners.delete(listener)
+      listeners.set(listener, undefined)
+      return () => {
+        listeners.get(listener)?.()
+        listeners.delete(listener)
+      }
     },
     status: () =>
       loaded?.status() ?? { state: closed ? 'closed' : 'starting', stalenessMs: 0, entries: 0 },
     ready: async () => (await load()).ready(),
     async close() {
       closed = true
-      await loaded?.close()
+      const revocations = await loading?.catch(() => undefined)
+      await revocations?.close()
     },
   }
 }
@@ -84,10 +91,11 @@ export function withEnvironment(
   options: RequireAuthOptions | undefined,
   environment: Environment = process.env,
 ): RequireAuthOptions {
-  const given = options ?? {}
-  if (typeof given !== 'object' || Array.isArray(given)) return given
-  const issuer = given.issuer ?? read(environment, 'issuer')
-  const audience = given.audience ?? read(environment, 'audience')
+  // `null` is no more an option than it is options; the check that follows says so.
+  const given = options === undefined ? {} : options
+  if (typeof given !== 'object' || (given as unknown) === null || Array.isArray(given)) return given
+  const issuer = given.issuer === undefined ? read(environment, 'issuer') : given.issuer
+  const audience = given.audience === undefined ? read(environment, 'audience') : given.audience
   const namesKeys = given.jwks !== undefined || given.jwksUri !== undefined || Array.isArray(issuer)
   const jwksUri = namesKeys ? given.jwksUri : read(environment, 'jwksUri')
   const redisUrl = options === undefined ? read(environment, 'redisUrl') : undefined

@@ -26,7 +26,8 @@ export interface JwksCacheOptions {
    */
   timeoutMs?: number
   /**
-   * How long known keys go on working while the endpoint is down. Seconds.
+   * How long known keys go on working while the endpoint is down, since they were last fetched. Seconds; less than
+   * `maxAgeSeconds` counts as that much.
    *
    * @defaultValue 86400
    */
@@ -53,6 +54,8 @@ export interface KeySetDeps {
 /** Refreshes start when keys have reached this share of their age, so that a request never waits for one. */
 const refreshAhead = 0.8
 const maxTimerMs = 2 ** 31 - 1
+/** The background retries no faster than this, whatever the cool-down: a refused connection fails at once. */
+const minTimerMs = 100
 
 /**
  * One issuer's keys. Refreshed ahead of time by a timer of its own (which keeps no process alive); while the endpoint is
@@ -63,6 +66,7 @@ export class KeySet {
   readonly #settings: KeySetSettings
   readonly #deps: KeySetDeps
   readonly #cooldownMs: number
+  readonly #lifetimeMs: number
   #keys: readonly VerificationKey[] = []
   #byKid = new Map<string, VerificationKey>()
   #discovered: URL | undefined
@@ -72,22 +76,22 @@ export class KeySet {
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  /** One for each `ready` that waits. */
+  readonly #waiting = new Set<() => void>()
 
   constructor(settings: KeySetSettings, deps: KeySetDeps) {
     this.#settings = settings
     this.#deps = deps
-    const { cooldownSeconds, maxAgeSeconds } = settings.cache
-    this.#cooldownMs = Math.min(cooldownSeconds, maxAgeSeconds) * 1000
+    const { cache } = settings
+    this.#cooldownMs = Math.min(cache.cooldownSeconds, cache.maxAgeSeconds) * 1000
+    this.#lifetimeMs = Math.max(cache.maxAgeSeconds, cache.maxStaleSeconds) * 1000
   }
 
   /** Whether the keys are young enough to be trusted. Checked for cached tokens too. */
   get usable(): boolean {
     if (this.#keys.length === 0) return false
     if (this.#settings.source.kind === 'given') return true
-    return (
-      this.#deps.clock.monotonic() - this.#fetchedAtMs <=
-      this.#settings.cache.maxStaleSeconds * 1000
-    )
+    return this.#deps.clock.monotonic() - this.#fetchedAtMs <= this.#lifetimeMs
   }
 
   /**
@@ -139,19 +143,19 @@ export class KeySet {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
-    this.#wake?.()
+    for (const wake of this.#waiting) wake()
   }
-
-  #wake: (() => void) | undefined
 
   /** Waits in `ready` only; unlike the refresh timer it may keep the process up, since somebody awaits it. */
   async #pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.min(Math.max(ms, 10), maxTimerMs))
-      this.#wake = () => {
+      const wake = (): void => {
         clearTimeout(timer)
+        this.#waiting.delete(wake)
         resolve()
       }
+      const timer = setTimeout(wake, Math.min(Math.max(ms, 10), maxTimerMs))
+      this.#waiting.add(wake)
     })
   }
 
@@ -183,12 +187,11 @@ export class KeySet {
 
   /** One at a time; never rejects: what went wrong is kept in `#failure`. */
   async #refresh(): Promise<void> {
-    this.#refreshing ??= this.#load().finally(() => {
+    return (this.#refreshing ??= this.#load().finally(() => {
       this.#refreshing = undefined
       this.#attemptedAtMs = this.#deps.clock.monotonic()
       this.#schedule()
-    })
-    return this.#refreshing
+    }))
   }
 
   async #load(): Promise<void> {
@@ -232,7 +235,8 @@ export class KeySet {
     const afterSuccess = Math.max(maxAgeSeconds * 1000 * refreshAhead, this.#cooldownMs)
     const delayMs = this.#failure ? this.#cooldownMs : afterSuccess
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => void this.#refresh(), Math.min(delayMs, maxTimerMs))
+    const dueMs = Math.min(Math.max(delayMs, minTimerMs), maxTimerMs)
+    this.#timer = setTimeout(() => void this.#refresh(), dueMs)
     this.#timer.unref()
   }
 

@@ -2,21 +2,16 @@ import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'exp
 import { type Clock, systemClock } from '../clock.ts'
 import { AuthError, isAuthError, UnavailableError } from '../errors.ts'
 import { emitterOf } from '../events.ts'
+import type { Revocations } from '../revocation/revocations.ts'
 import { authenticate } from './authenticate.ts'
 import { readBearer } from './bearer.ts'
-import { type ChallengeSettings, toErrorBody, writeHeaders } from './challenge.ts'
+import { toErrorBody, writeHeaders } from './challenge.ts'
 import { withEnvironment } from './environment.ts'
 import type { Fetch } from './fetch-json.ts'
 import { KeySet } from './key-set.ts'
-import {
-  findAuth,
-  findChallengeSettings,
-  markAnonymous,
-  RequestAuth,
-  setAuth,
-} from './request-auth.ts'
-import { readRequiredScopes } from './scopes.ts'
-import { type GuardSettings, readSettings, type RequireAuthOptions } from './settings.ts'
+import { markAnonymous, RequestAuth, type RequestAuthContext, setAuth } from './request-auth.ts'
+import type { RequireAuthOptions } from './require-auth-options.ts'
+import { type GuardSettings, readSettings } from './settings.ts'
 import { Signals } from './signals.ts'
 import { VerifiedCache } from './verified-cache.ts'
 import { type Trust, type VerifiedToken, Verifier } from './verifier.ts'
@@ -29,13 +24,15 @@ export interface AuthHandler extends RequestHandler {
    * @throws Error where waiting is no use, such as metadata of another issuer or an unfit Redis
    */
   ready(): Promise<void>
-  /** Stops its own timers; every later request is 503. Never closes the `Revocations` it was given. */
+  /** Stops its own timers; every later request is 503. Never closes the `Revocations` it was given, only those that it made of `KICKOUT_REDIS_URL`. */
   close(): Promise<void>
 }
 
 export interface GuardDeps {
   readonly clock: Clock
   readonly fetch: Fetch
+  /** Closed together with the guard. */
+  readonly ownRevocations?: Revocations
 }
 
 const systemDeps: GuardDeps = { clock: systemClock, fetch: async (url, init) => fetch(url, init) }
@@ -48,7 +45,11 @@ const systemDeps: GuardDeps = { clock: systemClock, fetch: async (url, init) => 
  * @see RFC 6750, RFC 9068
  */
 export function requireAuth(options?: RequireAuthOptions): AuthHandler {
-  return createGuard(readSettings(withEnvironment(options)), systemDeps)
+  const completed = withEnvironment(options)
+  const settings = readSettings(completed)
+  // What the environment made, nobody else can close.
+  const own = options === undefined ? completed.revocations : undefined
+  return createGuard(settings, own ? { ...systemDeps, ownRevocations: own } : systemDeps)
 }
 
 export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandler {
@@ -72,9 +73,12 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   )
   const cache = new VerifiedCache(verifier, settings.maxCachedTokens)
   const signals = new Signals(revocations, clock)
-  const context = {
+  const context: RequestAuthContext = {
     realm: settings.realm,
     resourceMetadataUrl: settings.resourceMetadataUrl,
+    rejected: ({ code, reason }) => {
+      emit({ type: 'auth.rejected', code, reason })
+    },
     makeSignal: (verified: VerifiedToken, res: object) => signals.make(verified, res as Response),
   }
   const authenticateDeps = { cache, revocations, clock }
@@ -109,7 +113,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     }
     const refuse = (error: unknown): void => {
       if (isAuthError(error)) {
-        emit({ type: 'auth.rejected', code: error.code, reason: error.reason })
+        context.rejected(error)
         writeHeaders(res, error, context)
       }
       next(error)
@@ -128,7 +132,8 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       refuse(error)
       return
     }
-    if (outcome instanceof Promise) outcome.then(accept, refuse)
+    // The last `catch`: a `req` that cannot be written to must not end in an unhandled rejection.
+    if (outcome instanceof Promise) outcome.then(accept, refuse).catch(next)
     else accept(outcome)
   }
 
@@ -142,102 +147,9 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       closed = true
       signals.close()
       for (const { keySet } of trusts.values()) keySet.close()
-      await Promise.resolve()
+      await deps.ownRevocations?.close()
     },
   })
-}
-
-type Decision = (auth: NonNullable<ReturnType<typeof findAuth>>) => AuthError | undefined
-
-/** The frame of every route guard: it needs a `requireAuth` in front, and challenges the way that one does. */
-function routeGuard(name: string, decide: Decision, scopes?: readonly string[]): RequestHandler {
-  const refuse = (error: AuthError, settings: ChallengeSettings, res: Response): AuthError => {
-    writeHeaders(res, error, settings, scopes)
-    return error
-  }
-  const handler: RequestHandler = (req, res, next) => {
-    const auth = findAuth(req)
-    const settings = findChallengeSettings(req)
-    if (!settings) {
-      next(new Error(`${name}: there is no requireAuth() in front of this route`))
-      return
-    }
-    const error = auth
-      ? decide(auth)
-      : new AuthError('missing_token', 'missing', 'The request has no bearer token')
-    if (error) next(refuse(error, settings, res))
-    else next()
-  }
-  Object.defineProperty(handler, 'name', { value: name })
-  return handler
-}
-
-/**
- * Lets a request through that has *all* of the scopes. Each argument may hold several, separated by spaces.
- *
- * @throws TypeError at creation when no scope is named
- * @see RFC 6750 §3.1 insufficient_scope
- */
-export function requireScope(...scopes: string[]): RequestHandler {
-  const required = readRequiredScopes('requireScope', scopes)
-  const decide: Decision = (auth) =>
-    required.every((scope) => auth.scopes.includes(scope)) ? undefined : insufficientScope(required)
-  return routeGuard('requireScope', decide, required)
-}
-
-/**
- * Lets a request through that has *at least one* of the scopes.
- *
- * @throws TypeError at creation when no scope is named
- * @see RFC 6750 §3.1 insufficient_scope
- */
-export function requireAnyScope(...scopes: string[]): RequestHandler {
-  const sufficient = readRequiredScopes('requireAnyScope', scopes)
-  const decide: Decision = (auth) =>
-    sufficient.some((scope) => auth.scopes.includes(scope))
-      ? undefined
-      : insufficientScope(sufficient)
-  return routeGuard('requireAnyScope', decide, sufficient)
-}
-
-function insufficientScope(scopes: readonly string[]): AuthError {
-  return new AuthError(
-    'insufficient_scope',
-    'scope',
-    `The token lacks a scope of: ${scopes.join(' ')}`,
-  )
-}
-
-/** What a claim has to be: this very string, number or boolean, or whatever a predicate accepts. */
-export type ClaimExpectation = string | number | boolean | ((value: unknown) => boolean)
-
-/**
- * Lets a request through whose claim has a value, or satisfies a predicate. An absent claim reaches the predicate as
- * `undefined`.
- *
- * @throws TypeError at creation for a wrong name or expectation
- */
-export function requireClaim(name: string, expected: ClaimExpectation): RequestHandler {
-  if (typeof name !== 'string' || name === '') {
-    throw new TypeError(
-      'requireClaim: the claim must have a name, such as requireClaim("tenant", "acme")',
-    )
-  }
-  if (!['string', 'number', 'boolean', 'function'].includes(typeof expected)) {
-    throw new TypeError('requireClaim: expected a string, a number, a boolean or a predicate')
-  }
-  const decide: Decision = (auth) => {
-    const value = auth.payload[name]
-    const fits = typeof expected === 'function' ? expected(value) : value === expected
-    return fits
-      ? undefined
-      : new AuthError(
-          'insufficient_scope',
-          'claim',
-          `The token's claim "${name}" is not as required`,
-        )
-  }
-  return routeGuard('requireClaim', decide)
 }
 
 /**

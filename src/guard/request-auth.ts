@@ -1,13 +1,19 @@
 import type { JWTHeaderParameters } from 'jose'
 import type { AccessTokenClaims, Auth } from '../auth.ts'
+import type { AuthError, UnavailableError } from '../errors.ts'
 import type { ChallengeSettings } from './challenge.ts'
 import type { VerifiedToken } from './verifier.ts'
 
 /** Marks what a guard of ours has set, across copies of the package; no request body can spell it. */
 const guardMark = Symbol.for('express-kickout.guard')
 
+/** What a guard lends to the route guards behind it: how to challenge, and whom to tell. */
+export interface GuardContext extends ChallengeSettings {
+  rejected(error: AuthError | UnavailableError): void
+}
+
 /** What one guard lends to each `req.auth` it makes. */
-export interface RequestAuthContext extends ChallengeSettings {
+export interface RequestAuthContext extends GuardContext {
   makeSignal(verified: VerifiedToken, res: object): AbortSignal
 }
 
@@ -49,7 +55,7 @@ export class RequestAuth implements Auth {
     return this.#signal
   }
 
-  get [guardMark](): ChallengeSettings {
+  get [guardMark](): GuardContext {
     return this.#context
   }
 }
@@ -57,11 +63,11 @@ export class RequestAuth implements Auth {
 /** What a guard leaves on a request that it let through without a token. */
 interface MarkedRequest {
   auth?: unknown
-  [guardMark]?: ChallengeSettings
+  [guardMark]?: GuardContext
 }
 
 /** Takes away whatever stood in `req.auth` and notes that a guard has been here. */
-export function markAnonymous(req: object, context: ChallengeSettings): void {
+export function markAnonymous(req: object, context: GuardContext): void {
   const marked = req as MarkedRequest
   delete marked.auth
   marked[guardMark] = context
@@ -72,18 +78,21 @@ export function setAuth(req: object, auth: RequestAuth): void {
 }
 
 /** The `req.auth` that a guard of ours has set, or `undefined`: whatever others have put there does not count. */
-export function findAuth(
-  req: object,
-): (Auth & { readonly [guardMark]: ChallengeSettings }) | undefined {
+export function findAuth(req: object): (Auth & { readonly [guardMark]: GuardContext }) | undefined {
   const { auth } = req as MarkedRequest
   return typeof auth === 'object' && auth !== null && guardMark in auth
     ? (auth as RequestAuth)
     : undefined
 }
 
+/** The guard in front, or `undefined` where there is none. */
+export function findGuardContext(req: object): GuardContext | undefined {
+  return findAuth(req)?.[guardMark] ?? (req as MarkedRequest)[guardMark]
+}
+
 /** How the guard in front challenges, or `undefined` where there is none. */
 export function findChallengeSettings(req: object): ChallengeSettings | undefined {
-  return findAuth(req)?.[guardMark] ?? (req as MarkedRequest)[guardMark]
+  return findGuardContext(req)
 }
 
 /**

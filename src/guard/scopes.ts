@@ -13,7 +13,7 @@ export function splitScope(scope: string): string[] {
  * @see RFC 8693 §4.2, RFC 9068 §2.2.3
  */
 export function readScopes(claims: AccessTokenClaims): string[] {
-  const value: unknown = claims.scope ?? claims.scp
+  const value: unknown = claims.scope === undefined ? claims.scp : claims.scope
   if (value === undefined) return []
   const scopes: unknown[] =
     typeof value === 'string' ? splitScope(value) : Array.isArray(value) ? value : []

@@ -41,6 +41,7 @@ export class Signals {
   readonly #collected = new FinalizationRegistry<Watch>((watch) => this.#drop(watch))
   readonly #held = new Set<AbortSignal>()
   #unsubscribe: (() => void) | undefined
+  #closed = false
 
   constructor(revocations: Revocations | undefined, clock: Clock) {
     this.#revocations = revocations
@@ -50,6 +51,7 @@ export class Signals {
   make(verified: VerifiedToken, res: ClosableResponse): AbortSignal {
     const controller = new AbortController()
     const { signal } = controller
+    if (this.#closed) return signal
     const watch: Watch = {
       claims: verified.claims,
       validUntilMs: verified.validUntilMs,
@@ -66,7 +68,9 @@ export class Signals {
     return signal
   }
 
+  /** Signals made before and after stay as they are: nobody watches for them any more. */
   close(): void {
+    this.#closed = true
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
     for (const watches of this.#index.get('everyone')?.values() ?? []) {

@@ -1,5 +1,10 @@
 import { LRUCache } from 'lru-cache'
+import { copyOf, isAuthError } from '../errors.ts'
 import type { VerifiedToken, Verifier } from './verifier.ts'
+
+function rethrowCopy(error: unknown): never {
+  throw isAuthError(error) ? copyOf(error) : error
+}
 
 /**
  * Remembers verified tokens, by the whole token and for one verifier only. Nothing unverified ever enters, so a flood of
@@ -28,7 +33,8 @@ export class VerifiedCache {
   /** Verifies a token that {@link get} does not know. */
   async verify(token: string): Promise<VerifiedToken> {
     const pending = this.#pending.get(token)
-    if (pending) return pending
+    // Error handlers may write on the error they get, so no two requests get the same one.
+    if (pending) return pending.catch(rethrowCopy)
     const verification = this.#verifier
       .verify(token)
       .then((verified) => {

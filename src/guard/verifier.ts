@@ -40,10 +40,22 @@ export interface VerifiedToken {
   readonly validUntilMs: number
 }
 
+/**
+ * Looked at after verification, and again at each later use. To the millisecond, where jose rounds seconds down.
+ *
+ * @throws AuthError `expired`
+ */
+export function assertNotExpired(verified: VerifiedToken, clock: Clock): void {
+  if (clock.now() >= verified.validUntilMs) {
+    throw new AuthError('invalid_token', 'expired', 'The token has expired')
+  }
+}
+
 /** What jose says, in our words. Anything else that it throws is about the form of the token. */
 function toAuthError(error: unknown): AuthError {
   const refuse = (reason: AuthErrorReason, message: string): AuthError =>
-    new AuthError('invalid_token', reason, message, { cause: error })
+    // Without the cause: jose's errors carry the whole payload, which has no place in a log.
+    new AuthError('invalid_token', reason, message)
   if (error instanceof errors.JWTExpired) return refuse('expired', 'The token has expired')
   if (error instanceof errors.JWSSignatureVerificationFailed) {
     return refuse('signature', 'The signature of the token does not verify')
@@ -110,9 +122,10 @@ export class Verifier {
     const trust = trustOf(settings, unverified, this.#clock.now() / 1000)
     const key = await trust.keySet.find(algorithm, header.kid)
     const payload = await this.#verifySignature(token, await key.forAlgorithm(algorithm), trust)
-    const nowSeconds = this.#clock.now() / 1000
-    assertClaims(payload, settings, nowSeconds)
-    return this.#toVerifiedToken(token, header, payload, key, trust)
+    assertClaims(payload, settings, this.#clock.now() / 1000)
+    const verified = this.#toVerifiedToken(token, header, payload, key, trust)
+    assertNotExpired(verified, this.#clock)
+    return verified
   }
 
   async #verifySignature(

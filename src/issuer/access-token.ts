@@ -18,11 +18,18 @@ export interface AccessTokenSettings {
   readonly claims: ExtraClaims | undefined
 }
 
-async function readExtraClaims(
+/**
+ * Asks the application for its claims.
+ *
+ * @throws TypeError when they name a claim of ours; whatever `claims` throws
+ */
+export async function readExtraClaims(
   session: SessionRecord,
   claims: ExtraClaims | undefined,
 ): Promise<Record<string, unknown>> {
-  const extra = (await claims?.(toSessionInfo(session))) ?? {}
+  const given = (await claims?.(toSessionInfo(session))) ?? {}
+  // As the token will carry them: what cannot be written down is found out here, before anything has moved.
+  const extra = JSON.parse(JSON.stringify(given)) as Record<string, unknown>
   const own = Object.keys(extra).find((name) => ownClaims.has(name))
   if (own !== undefined) {
     throw new TypeError(
@@ -36,16 +43,16 @@ async function readExtraClaims(
  * Makes the access token of a session.
  *
  * @param now - the store's clock, milliseconds: kick-outs are judged by the same one
- * @throws TypeError when `claims` names a claim of ours; whatever `claims` throws
+ * @param extra - what the application adds
  * @see RFC 9068 §2
  */
 export async function makeAccessToken(
   session: SessionRecord,
   scopes: readonly string[],
   now: number,
+  extra: Record<string, unknown>,
   settings: AccessTokenSettings,
 ): Promise<string> {
-  const extra = await readExtraClaims(session, settings.claims)
   const { kid, algorithm, key } = await settings.keys.signer()
   const iat = Math.floor(now / 1000)
   const { acr, amr, authTime } = session.authentication
@@ -86,8 +93,9 @@ export async function readOwnAccessToken(
   token: string,
   settings: AccessTokenSettings,
 ): Promise<OwnAccessToken | undefined> {
+  // Outside the try: keys of ours that cannot be read are not a token that nobody knows.
+  const keys = createLocalJWKSet(await settings.keys.jwks())
   try {
-    const keys = createLocalJWKSet(await settings.keys.jwks())
     const { payload, protectedHeader } = await compactVerify(token, keys, {
       algorithms: settings.keys.algorithms,
     })

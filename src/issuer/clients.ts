@@ -79,7 +79,8 @@ export class Clients {
         throw optionError(where, `${at}.clientId`, 'must be a non-empty string')
       if (known.has(clientId)) throw optionError(where, `${at}.clientId`, 'is listed twice')
       const sound =
-        Array.isArray(secretHashes) && secretHashes.every((hash) => hashPattern.test(hash))
+        Array.isArray(secretHashes) &&
+        secretHashes.every((hash: unknown) => typeof hash === 'string' && hashPattern.test(hash))
       if (!sound || (client as Client).secretHashes?.length === 0) {
         throw optionError(
           where,

@@ -1,8 +1,11 @@
 import { type Clock, systemClock } from '../clock.ts'
+import { UnavailableError } from '../errors.ts'
 import { assertOptions, readNumber } from '../options.ts'
 import { createMemoryRevocations } from '../revocation/memory-revocations.ts'
 import { type AuditedRevocations, defaultRetentionSeconds } from '../revocation/revocations.ts'
 import type { ResolvedTarget } from '../revocation/target.ts'
+import { MemoryHorizons } from './memory-horizons.ts'
+import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import type {
   NewSession,
   RotateOutcome,
@@ -48,10 +51,10 @@ export class MemorySessionStore implements SessionStore {
   readonly #clock: Clock
   readonly #sessions = new Map<string, Kept>()
   readonly #bySubject = new Map<string, Set<string>>()
-  readonly #versions = new Map<string, number>()
-  /** When a client, or everyone, was last kicked out: their sessions from before are over. */
-  readonly #horizons = new Map<string, number>()
-  #revocations: AuditedRevocations | undefined
+  readonly #horizons = new MemoryHorizons()
+  readonly #revocations: AuditedRevocations
+  readonly #views = new Map<string, AuditedRevocations>()
+  #closed = false
 
   constructor(options: MemoryStoreOptions, clock: Clock) {
     assertOptions('memoryStore', options, ['retentionSeconds'])
@@ -65,6 +68,10 @@ export class MemorySessionStore implements SessionStore {
       },
     )
     this.#clock = clock
+    this.#revocations = createMemoryRevocations(
+      { retentionSeconds: this.retentionSeconds },
+      { clock, onTarget: (target, at) => this.#endTargeted(target, at) },
+    )
   }
 
   partitionOf(): number {
@@ -72,7 +79,9 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async start(session: NewSession): Promise<StartOutcome> {
+    this.#assertOpen()
     const now = this.#clock.now()
+    this.#sweep(now)
     const user = userKey(session.issuer, session.subject)
     const live = this.#liveSessions(user, now)
     const surplus =
@@ -81,21 +90,26 @@ export class MemorySessionStore implements SessionStore {
     const ended = live.slice(live.length - Math.max(surplus, 0)).map(({ sessionId }) => sessionId)
     // Memory revocations act before they are awaited; awaiting them last keeps this method one step.
     const kickOuts = ended.map(async (sessionId) =>
-      this.revocations(session.issuer).kickOut({ issuer: session.issuer, session: sessionId }),
+      this.#revocations.kickOut({ issuer: session.issuer, session: sessionId }),
     )
-    const version = this.#versions.get(user) ?? now
-    this.#versions.set(user, version)
-    const { idleTtlMs, absoluteTtlMs, maxPerSubject: _max, whenFull: _full, ...facts } = session
     const kept: Kept = {
-      ...facts,
+      sessionId: session.sessionId,
+      issuer: session.issuer,
+      subject: session.subject,
+      clientId: session.clientId,
+      scopes: session.scopes,
+      device: session.device,
+      authentication: session.authentication,
       startedAt: now,
       lastSeenAt: now,
-      expiresAt: 0,
-      version,
+      version: this.#horizons.versionOf(session.issuer, session.subject, now),
       counter: 0,
       rotatedAt: now,
-      idleUntil: now + idleTtlMs,
-      absoluteUntil: now + absoluteTtlMs,
+      idleUntil: now + session.idleTtlMs,
+      absoluteUntil: now + session.absoluteTtlMs,
+      get expiresAt() {
+        return Math.min(this.idleUntil, this.absoluteUntil)
+      },
     }
     this.#sessions.set(kept.sessionId, kept)
     const sids = this.#bySubject.get(user)
@@ -106,9 +120,10 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async rotate(request: RotateRequest): Promise<RotateOutcome> {
+    this.#assertOpen()
     const now = this.#clock.now()
     const kept = this.#sessions.get(request.sessionId)
-    if (!kept || this.#isOver(kept)) return { outcome: 'ended' }
+    if (!kept || this.#horizons.isOver(kept)) return { outcome: 'ended' }
     if (request.clientId !== undefined && request.clientId !== kept.clientId)
       return { outcome: 'client' }
     const isRetry =
@@ -116,13 +131,13 @@ export class MemorySessionStore implements SessionStore {
       request.graceMs > 0 &&
       now - kept.rotatedAt <= request.graceMs
     if (request.counter < kept.counter && !isRetry) {
-      await this.revocations(kept.issuer).kickOut(
+      await this.#revocations.kickOut(
         { issuer: kept.issuer, session: kept.sessionId },
         { reason: 'a superseded refresh token was used again' },
       )
       return { outcome: 'reused', session: toRecord(kept) }
     }
-    if (now >= Math.min(kept.idleUntil, kept.absoluteUntil)) return { outcome: 'expired' }
+    if (now >= kept.expiresAt) return { outcome: 'expired' }
     if (request.scopes?.some((scope) => !kept.scopes.includes(scope))) return { outcome: 'scope' }
     const outcome = isRetry
       ? 'retried'
@@ -139,25 +154,30 @@ export class MemorySessionStore implements SessionStore {
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {
+    this.#assertOpen()
     const kept = this.#sessions.get(sessionId)
-    return Promise.resolve(kept && !this.#isOver(kept) ? toRecord(kept) : undefined)
+    return Promise.resolve(kept && !this.#horizons.isOver(kept) ? toRecord(kept) : undefined)
   }
 
   async list(issuer: string, subject: string): Promise<SessionRecord[]> {
+    this.#assertOpen()
     const live = this.#liveSessions(userKey(issuer, subject), this.#clock.now())
     return Promise.resolve(live.map(toRecord))
   }
 
   revocations(issuer: string): AuditedRevocations {
-    this.#revocations ??= createMemoryRevocations(
-      { issuer, retentionSeconds: this.retentionSeconds },
-      { clock: this.#clock, onTarget: (target, at) => this.#endTargeted(target, at) },
-    )
-    return this.#revocations
+    const view = this.#views.get(issuer) ?? revocationsOfIssuer(this.#revocations, issuer)
+    this.#views.set(issuer, view)
+    return view
   }
 
   async close(): Promise<void> {
-    await this.#revocations?.close()
+    this.#closed = true
+    await this.#revocations.close()
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new UnavailableError('sessions', 'The session store was closed')
   }
 
   /** The part of a kick-out that concerns sessions. */
@@ -165,44 +185,43 @@ export class MemorySessionStore implements SessionStore {
     switch (target.level) {
       case 'token':
         return { sessionsEnded: 0 }
-      case 'session':
-        return { sessionsEnded: this.#delete(target.id) ? 1 : 0 }
+      case 'session': {
+        const kept = this.#sessions.get(target.id)
+        if (kept?.issuer !== target.issuer) return { sessionsEnded: 0 }
+        this.#delete(kept)
+        return { sessionsEnded: at < kept.expiresAt ? 1 : 0 }
+      }
       case 'subject': {
         const user = userKey(target.issuer, target.id)
-        const version = Math.max((this.#versions.get(user) ?? 0) + 1, at)
-        this.#versions.set(user, version)
         const live = this.#liveSessions(user, at)
-        for (const { sessionId } of live) this.#delete(sessionId)
+        const version = this.#horizons.raiseVersion(target.issuer, target.id, at)
+        for (const kept of live) this.#delete(kept)
         return { sessionsEnded: live.length, version }
       }
       case 'client':
       case 'everyone': {
-        this.#horizons.set(horizonKey(target.issuer, target.level, target.id), at)
-        const over = [...this.#sessions.values()].filter((kept) => this.#isOver(kept))
-        for (const { sessionId } of over) this.#delete(sessionId)
-        return { sessionsEnded: over.length }
+        this.#horizons.raise(target.issuer, target.level, target.id, at)
+        const over = [...this.#sessions.values()].filter((kept) => this.#horizons.isOver(kept))
+        for (const kept of over) this.#delete(kept)
+        return { sessionsEnded: over.filter((kept) => at < kept.expiresAt).length }
       }
     }
   }
 
-  #delete(sessionId: string): boolean {
-    const kept = this.#sessions.get(sessionId)
-    if (!kept) return false
-    this.#sessions.delete(sessionId)
-    this.#bySubject.get(userKey(kept.issuer, kept.subject))?.delete(sessionId)
-    return true
+  #delete(kept: Kept): void {
+    const user = userKey(kept.issuer, kept.subject)
+    const sids = this.#bySubject.get(user)
+    this.#sessions.delete(kept.sessionId)
+    sids?.delete(kept.sessionId)
+    if (sids?.size === 0) this.#bySubject.delete(user)
   }
 
-  #isOver(kept: Kept): boolean {
-    const { issuer, subject, clientId } = kept
-    if (kept.version < (this.#versions.get(userKey(issuer, subject)) ?? 0)) return true
-    const horizon = Math.max(
-      this.#horizons.get(horizonKey(issuer, 'everyone', '')) ?? 0,
-      clientId === undefined
-        ? 0
-        : (this.#horizons.get(horizonKey(issuer, 'client', clientId)) ?? 0),
-    )
-    return kept.startedAt <= horizon
+  /** Whoever does not come back must not stay for ever: the oldest stand first, and go when even reuse is past. */
+  #sweep(now: number): void {
+    for (const kept of this.#sessions.values()) {
+      if (now < kept.absoluteUntil + this.retentionSeconds * 1000) return
+      this.#delete(kept)
+    }
   }
 
   /** The last used first. Lets go of sessions whose time is up for longer than anybody could reuse a token of theirs. */
@@ -210,20 +229,20 @@ export class MemorySessionStore implements SessionStore {
     const live: Kept[] = []
     for (const sessionId of this.#bySubject.get(user) ?? []) {
       const kept = this.#sessions.get(sessionId)
-      if (!kept) continue
-      const expiresAt = Math.min(kept.idleUntil, kept.absoluteUntil)
-      if (now < expiresAt) live.push(kept)
-      else if (now >= expiresAt + this.retentionSeconds * 1000) this.#delete(sessionId)
+      if (!kept || this.#horizons.isOver(kept)) continue
+      if (now < kept.expiresAt) live.push(kept)
+      else if (now >= kept.expiresAt + this.retentionSeconds * 1000) this.#delete(kept)
     }
-    return live.sort((a, b) => b.lastSeenAt - a.lastSeenAt)
+    // Of two that were used in the same millisecond, the one that began later stands first.
+    return live.reverse().sort((a, b) => b.lastSeenAt - a.lastSeenAt)
   }
 }
 
-function horizonKey(issuer: string, level: 'client' | 'everyone', id: string): string {
-  return JSON.stringify([issuer, level, id])
-}
-
 function toRecord(kept: Kept): SessionRecord {
-  const { counter: _counter, rotatedAt: _rotatedAt, idleUntil, absoluteUntil, ...record } = kept
-  return { ...record, expiresAt: Math.min(idleUntil, absoluteUntil) }
+  const { sessionId, issuer, subject, clientId, scopes, device, authentication } = kept
+  const { startedAt, lastSeenAt, expiresAt, version } = kept
+  return {
+    ...{ sessionId, issuer, subject, clientId, scopes, device, authentication },
+    ...{ startedAt, lastSeenAt, expiresAt, version },
+  }
 }

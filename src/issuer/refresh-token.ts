@@ -27,8 +27,10 @@ const secretBytes = 32
 
 export const maxPartition = 0xffff
 
-function keyOf(secret: string | Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', 'express-kickout refresh token', secretBytes))
+/** A key per issuer: with one secret and one store for several, a token of one would name users of the other. */
+function keyOf(secret: string | Uint8Array, issuer: string): Buffer {
+  const purpose = `express-kickout refresh token ${issuer}`
+  return Buffer.from(hkdfSync('sha256', secret, '', purpose, secretBytes))
 }
 
 /** The session that a handle belongs to. It begins with its user's partition, so that the id alone finds the store's slot. */
@@ -41,12 +43,12 @@ export function newHandle(): Buffer {
   return randomBytes(handleBytes)
 }
 
-/** Makes and reads refresh tokens under one or several secrets: the first makes, all of them verify. */
+/** Makes and reads one issuer's refresh tokens under one or several secrets: the first makes, all of them verify. */
 export class RefreshTokens {
   readonly #keys: readonly Buffer[]
 
   /** @throws TypeError for a missing secret or one under 32 bytes; never prints one */
-  constructor(secrets: unknown) {
+  constructor(secrets: unknown, issuer: string) {
     const list: unknown[] = Array.isArray(secrets) ? secrets : [secrets]
     if (list.length === 0) throw secretError('must hold at least one secret')
     this.#keys = list.map((secret) => {
@@ -59,7 +61,7 @@ export class RefreshTokens {
             `node -p "crypto.randomBytes(${secretBytes}).toString('base64url')"`,
         )
       }
-      return keyOf(secret)
+      return keyOf(secret, issuer)
     })
   }
 

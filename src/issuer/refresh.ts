@@ -1,8 +1,9 @@
 import { GrantError, UnavailableError } from '../errors.ts'
+import { readExtraClaims } from './access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { type RefreshTokenParts, sessionIdOf } from './refresh-token.ts'
 import { scopeError, splitRequestedScope } from './scope.ts'
-import type { RotateOutcome } from './session.ts'
+import type { RotateOutcome, SessionRecord } from './session.ts'
 import { type IssuedTokens, issueTokens } from './token-response.ts'
 
 export interface RefreshRequest {
@@ -31,31 +32,52 @@ const eventOf = {
 } as const
 
 /**
- * A session whose client authenticates must not be refreshed by somebody who does not say who they are. Costs a look-up,
- * only where clients are listed and the request names none.
+ * A session whose client authenticates must not be refreshed by somebody who does not say who they are.
+ *
+ * @throws GrantError `invalid_client`
  */
-async function clientOf(
+function clientOf(
   request: RefreshRequest,
-  sessionId: string,
+  session: SessionRecord | undefined,
   context: IssuerContext,
-): Promise<string | undefined> {
+): string | undefined {
   if (request.clientId !== undefined || !context.clients.areListed) return request.clientId
-  const session = await context.store.find(sessionId)
   return session?.clientId === undefined
     ? undefined
     : context.clients.assertClient(session.clientId, undefined)
 }
 
+/**
+ * The claims of the application are asked for *before* the rotation: while they fail nothing has moved, and the same token
+ * still works when they are back, however long that takes. Asked for afterwards, their failure would use up the token and
+ * a retry after the grace would look like a theft.
+ *
+ * @throws UnavailableError
+ */
+async function askClaims(
+  session: SessionRecord | undefined,
+  context: IssuerContext,
+): Promise<Record<string, unknown>> {
+  try {
+    return session ? await readExtraClaims(session, context.claims) : {}
+  } catch (cause) {
+    throw new UnavailableError('sessions', 'The access token cannot be made: "claims" failed', {
+      cause,
+    })
+  }
+}
+
 async function rotate(
-  parts: RefreshTokenParts,
+  sessionId: string,
+  { counter }: RefreshTokenParts,
+  clientId: string | undefined,
   request: RefreshRequest,
   context: IssuerContext,
 ): Promise<Granted> {
-  const sessionId = sessionIdOf(parts)
   const outcome = await context.store.rotate({
     sessionId,
-    counter: parts.counter,
-    clientId: await clientOf(request, sessionId, context),
+    counter,
+    clientId,
     scopes: splitRequestedScope(request.scope),
     graceMs: context.session.reuseGraceMs,
     idleTtlMs: context.session.idleTtlMs,
@@ -93,17 +115,21 @@ export async function refresh(
 ): Promise<IssuedTokens> {
   const parts = context.refreshTokens.read(request.refreshToken)
   if (!parts) throw new RefreshRefused('unknown', false)
-  const { outcome, session, counter, now } = await rotate(parts, request, context)
-  const scopes = splitRequestedScope(request.scope) ?? session.scopes
-  const tokens = await issueTokens(session, { ...parts, counter }, scopes, now, context).catch(
-    (cause: unknown) => {
-      throw new UnavailableError(
-        'sessions',
-        'The access token could not be made: "claims" failed',
-        { cause },
-      )
-    },
+  const sessionId = sessionIdOf(parts)
+  // One look-up more, only where it matters what the session is before it is rotated.
+  const before =
+    context.clients.areListed || context.claims ? await context.store.find(sessionId) : undefined
+  const clientId = clientOf(request, before, context)
+  const extra = await askClaims(before, context)
+  const { outcome, session, counter, now } = await rotate(
+    sessionId,
+    parts,
+    clientId,
+    request,
+    context,
   )
+  const scopes = splitRequestedScope(request.scope) ?? session.scopes
+  const tokens = await issueTokens(session, { ...parts, counter }, scopes, now, extra, context)
   emitSession(context, eventOf[outcome], session)
   return tokens
 }

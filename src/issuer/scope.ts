@@ -14,12 +14,14 @@ export function parseScope(scope: string): string[] | undefined {
 
 /**
  * Splits the `scope` of a token request. Judges nothing: a malformed scope is one that no session has, and the store
- * refuses it when its turn comes, after reuse.
+ * refuses it when its turn comes, after reuse. Nothing but spaces is malformed too, not a wish for everything or nothing.
  *
  * @see RFC 6749 §6
  */
 export function splitRequestedScope(scope: string | undefined): readonly string[] | undefined {
-  return scope?.split(' ').filter((part) => part !== '')
+  if (scope === undefined) return undefined
+  const parts = new Set(scope.split(' '))
+  return parts.size === 1 ? [...parts] : [...parts].filter((part) => part !== '')
 }
 
 export function scopeError(): GrantError {

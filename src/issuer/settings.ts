@@ -1,14 +1,13 @@
 import { systemClock } from '../clock.ts'
 import type { IssuerEvent } from '../events.ts'
+import { isIdentifier } from '../identifier.ts'
 import {
   assertOptions,
   isSecureUrl,
   optionError,
   readBoolean,
-  readChoice,
   readFunction,
   readNumber,
-  readOptions,
   readString,
   readStrings,
 } from '../options.ts'
@@ -18,39 +17,15 @@ import { type CookieOptions, type CookieSettings, readCookieSettings } from './c
 import { memoryStore } from './memory-session-store.ts'
 import { RefreshTokens } from './refresh-token.ts'
 import type { SessionInfo, SessionStore } from './session.ts'
+import {
+  readSessionOptions,
+  sessionDefaults,
+  type SessionOptions,
+  type SessionSettings,
+} from './session-options.ts'
 import { type SigningJwk, SigningKeys } from './signing-keys.ts'
 
 const where = 'createIssuer'
-
-export interface SessionOptions {
-  /**
-   * A session that is not refreshed for this long ends. Seconds.
-   *
-   * @defaultValue 604800
-   */
-  idleTtlSeconds?: number
-  /**
-   * A session ends after this long whatever happens. Seconds.
-   *
-   * @defaultValue 2592000
-   */
-  absoluteTtlSeconds?: number
-  /**
-   * How long the refresh token before the current one still gets the current one (two tabs, a lost answer). Milliseconds,
-   * 0 to 60000.
-   *
-   * @defaultValue 10000
-   */
-  reuseGraceMs?: number
-  /** The most sessions that a user may have at a time. Unlimited unless given. */
-  maxPerSubject?: number
-  /**
-   * What to do about one session too many.
-   *
-   * @defaultValue 'end-oldest'
-   */
-  whenFull?: 'end-oldest' | 'refuse'
-}
 
 /** Extra claims of an access token. Asked again at each refresh. */
 export type ExtraClaims = (
@@ -106,32 +81,11 @@ const optionNames = [
 /** The default of every option that has one. The README's tables are compared with these. */
 export const issuerDefaults = {
   accessTokenTtlSeconds: 600,
-  session: {
-    idleTtlSeconds: 604_800,
-    absoluteTtlSeconds: 2_592_000,
-    reuseGraceMs: 10_000,
-    whenFull: 'end-oldest',
-  },
+  session: sessionDefaults,
 } as const
-
-const sessionOptionNames = [
-  'idleTtlSeconds',
-  'absoluteTtlSeconds',
-  'reuseGraceMs',
-  'maxPerSubject',
-  'whenFull',
-] as const satisfies readonly (keyof SessionOptions)[]
 
 /** Tolerance of resource servers on both sides, as CONTRACT of `retentionSeconds` asks for. */
 const toleranceRoomSeconds = 10
-
-export interface SessionSettings {
-  readonly idleTtlMs: number
-  readonly absoluteTtlMs: number
-  readonly reuseGraceMs: number
-  readonly maxPerSubject: number | undefined
-  readonly whenFull: 'end-oldest' | 'refuse'
-}
 
 /** Checked options, nothing optional about them. */
 export interface IssuerSettings {
@@ -156,45 +110,15 @@ function readIssuer(value: unknown): string {
   const issuer = readString(where, 'issuer', value)
   if (issuer === undefined) throw optionError(where, 'issuer', 'is missing')
   const url = URL.canParse(issuer) ? new URL(issuer) : undefined
-  if (!url || !isSecureUrl(url) || url.search !== '' || url.hash !== '') {
+  const isBare = url && url.search + url.hash + url.username + url.password === ''
+  if (!isBare || !isSecureUrl(url) || !isIdentifier(issuer)) {
     throw optionError(
       where,
       'issuer',
-      'must be an https: URL without query or fragment (http: only on a loopback host)',
+      'must be an https: URL without query, fragment or password (http: only on a loopback host)',
     )
   }
   return issuer
-}
-
-function readSession(value: unknown): SessionSettings {
-  const session = readOptions(`${where}: session`, value ?? {}, sessionOptionNames)
-  const defaults = issuerDefaults.session
-  const read = (name: 'idleTtlSeconds' | 'absoluteTtlSeconds'): number =>
-    readNumber(where, `session.${name}`, session[name], { fallback: defaults[name], min: 1 }) * 1000
-  return {
-    idleTtlMs: read('idleTtlSeconds'),
-    absoluteTtlMs: read('absoluteTtlSeconds'),
-    reuseGraceMs: readNumber(where, 'session.reuseGraceMs', session['reuseGraceMs'], {
-      fallback: defaults.reuseGraceMs,
-      min: 0,
-      max: 60_000,
-    }),
-    maxPerSubject:
-      session['maxPerSubject'] === undefined
-        ? undefined
-        : readNumber(where, 'session.maxPerSubject', session['maxPerSubject'], {
-            fallback: 1,
-            min: 1,
-            integer: true,
-          }),
-    whenFull: readChoice(
-      where,
-      'session.whenFull',
-      session['whenFull'],
-      ['end-oldest', 'refuse'],
-      defaults.whenFull,
-    ),
-  }
 }
 
 function readAccessTokenTtl(options: IssuerOptions, store: SessionStore): number {
@@ -261,11 +185,11 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
     issuer,
     audience: Array.isArray(options.audience) ? audience : (audience[0] ?? ''),
     keys: new SigningKeys(options.signingKeys, systemClock, accessTokenTtlSeconds * 1000),
-    refreshTokens: new RefreshTokens(options.refreshTokenSecret),
+    refreshTokens: new RefreshTokens(options.refreshTokenSecret, issuer),
     store,
     usesDefaultStore: options.store === undefined,
     accessTokenTtlSeconds,
-    session: readSession(options.session),
+    session: readSessionOptions(options.session),
     claims: readFunction(where, 'claims', options.claims),
     clients: new Clients(options.clients),
     cookie: readCookieSettings(options.cookie, issuer),

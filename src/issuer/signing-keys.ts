@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
 import type { Clock } from '../clock.ts'
 
@@ -49,13 +50,26 @@ function keyError(option: string, expectation: string): TypeError {
 function readAlgorithm(option: string, jwk: JWK): string {
   const byType = jwk.kty === 'RSA' ? 'RS256' : algorithmOfCurve[jwk.crv ?? '']
   const algorithm = jwk.alg ?? byType
-  if (algorithm === undefined || !algorithms.some((known) => known === algorithm)) {
+  const fits =
+    jwk.kty === 'RSA'
+      ? /^[RP]S/.test(algorithm ?? '')
+      : algorithm === byType || (algorithm === 'Ed25519' && byType === 'EdDSA')
+  if (algorithm === undefined || !fits || !algorithms.some((known) => known === algorithm)) {
     throw keyError(
       option,
-      `must have an "alg" of ${algorithms.join(', ')}, or a key type that implies one`,
+      `must have an "alg" of ${algorithms.join(', ')} that fits its key type, or a key type that implies one`,
     )
   }
   return algorithm
+}
+
+/** Found out at creation rather than at the first login. What the parser says is left out: it may quote the key. */
+function assertReadable(option: string, key: JWK): void {
+  try {
+    createPrivateKey({ key: { ...key }, format: 'jwk' })
+  } catch {
+    throw keyError(option, 'cannot be read: some of its members are missing or do not fit together')
+  }
 }
 
 function toEntry(option: string, jwk: unknown, signsFromMs: number): Entry {
@@ -70,6 +84,7 @@ function toEntry(option: string, jwk: unknown, signsFromMs: number): Entry {
   if (key.kty === 'RSA' && (key.n?.length ?? 0) < minModulusLength) {
     throw keyError(option, 'must be an RSA key of 2048 bits or more')
   }
+  assertReadable(option, key)
   if (key.kid !== undefined && (typeof key.kid !== 'string' || key.kid === '')) {
     throw keyError(option, 'has a "kid" that is not a non-empty string')
   }
@@ -91,6 +106,7 @@ export class SigningKeys {
   readonly #clock: Clock
   readonly #tokenLifetimeMs: number
   #entries: Entry[]
+  #rotation: Promise<unknown> = Promise.resolve()
 
   /** @throws TypeError for a missing or unfit key */
   constructor(jwks: unknown, clock: Clock, tokenLifetimeMs: number) {
@@ -103,7 +119,8 @@ export class SigningKeys {
     this.#entries = jwks.map((jwk, index) =>
       toEntry(`signingKeys[${index}]`, jwk, Number.NEGATIVE_INFINITY),
     )
-    const kids = jwks.flatMap(({ kid }: JWK) => (kid === undefined ? [] : [kid]))
+    // Without a `kid` it is the key itself that gives one.
+    const kids = jwks.map(({ kid, n, x }: JWK) => kid ?? n ?? x)
     if (new Set(kids).size < kids.length) throw keyError('signingKeys', 'has the same "kid" twice')
     this.#clock = clock
     this.#tokenLifetimeMs = tokenLifetimeMs
@@ -134,6 +151,13 @@ export class SigningKeys {
    * @throws TypeError for an unfit key
    */
   async rotate(jwk: SigningJwk): Promise<{ kid: string; signsAt: number }> {
+    // One after the other: two at a time would not see each other's `kid`, and a set with one twice is refused everywhere.
+    const rotation = this.#rotation.then(async () => this.#rotate(jwk))
+    this.#rotation = rotation.catch(() => undefined)
+    return rotation
+  }
+
+  async #rotate(jwk: SigningJwk): Promise<{ kid: string; signsAt: number }> {
     const signsAt = this.#clock.now() + publishAheadMs
     const entry = toEntry('rotateSigningKey', jwk, signsAt)
     const { signer } = await entry.loaded()

@@ -1,8 +1,10 @@
 import { GrantError } from '../errors.ts'
 import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
 import { assertOptions, optionError, readOptions } from '../options.ts'
+import { readExtraClaims } from './access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { newHandle, sessionIdOf } from './refresh-token.ts'
+import { endSession } from './revoke.ts'
 import { parseScope } from './scope.ts'
 import type { Authentication, Device } from './session.ts'
 import { type IssuedTokens, issueTokens } from './token-response.ts'
@@ -69,7 +71,7 @@ function readAuthentication({ acr, amr, authTime }: Record<string, unknown>): Au
   }
   return {
     ...(acr !== undefined && { acr: assertIdentifier('acr', acr) }),
-    ...(amr !== undefined && { amr: amr as string[] }),
+    ...(amr !== undefined && { amr }),
     ...(authTime !== undefined && { authTime }),
   }
 }
@@ -77,7 +79,7 @@ function readAuthentication({ acr, amr, authTime }: Record<string, unknown>): Au
 /**
  * Begins a session: one record in the store, one refresh token, one access token.
  *
- * @throws TypeError for wrong input
+ * @throws TypeError for wrong input, and for `claims` that name one of ours; whatever `claims` throws
  * @throws GrantError `access_denied` when the user has too many sessions and none is to be ended
  * @throws UnavailableError when the store failed; safe to repeat, the other session then idles out
  */
@@ -112,5 +114,12 @@ export async function startSession(
   const { session } = started
   for (const ended of started.ended) emitEnded(context, ended, 'limit', subject)
   emitSession(context, 'session.started', session)
-  return issueTokens(session, parts, scopes, session.startedAt, context)
+  try {
+    const extra = await readExtraClaims(session, context.claims)
+    return await issueTokens(session, parts, scopes, session.startedAt, extra, context)
+  } catch (error) {
+    // Nobody will ever hold a token of it: it must neither be listed nor count.
+    await endSession(session.sessionId, 'ended', context, subject).catch(() => undefined)
+    throw error
+  }
 }

@@ -27,11 +27,12 @@ export async function issueTokens(
   parts: RefreshTokenParts,
   scopes: readonly string[],
   now: number,
+  extraClaims: Record<string, unknown>,
   context: IssuerContext,
 ): Promise<IssuedTokens> {
   return {
     response: {
-      access_token: await makeAccessToken(session, scopes, now, context),
+      access_token: await makeAccessToken(session, scopes, now, extraClaims, context),
       token_type: 'Bearer',
       expires_in: context.accessTokenTtlSeconds,
       refresh_token: context.refreshTokens.make(parts),

@@ -1,7 +1,18 @@
 import type { Revocations } from '../revocation/revocations.ts'
+import { redisRevocations } from './index.ts'
+import type { RedisRevocationsOptions } from './settings.ts'
+
+/**
+ * Revocations on the Redis at a URL, with a client of their own.
+ *
+ * @throws Error when ioredis is not installed
+ */
 export async function redisRevocationsFromUrl(
-  _url: string,
-  _options: object,
+  url: string,
+  options: RedisRevocationsOptions,
 ): Promise<Revocations> {
-  return Promise.reject(new Error('later'))
+  const { Redis } = await import('ioredis').catch(() => {
+    throw new Error('KICKOUT_REDIS_URL is set but ioredis is not installed: npm install ioredis')
+  })
+  return redisRevocations(new Redis(url, { lazyConnect: true }), options)
 }

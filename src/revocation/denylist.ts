@@ -29,7 +29,6 @@ export class Denylist implements RevocationFacts {
   readonly #free: number[] = []
   #rows = 0
   #swept = 0
-  #generation = 0
 
   #keys: (string | undefined)[] = []
   #owners: (Map<string, number> | undefined)[] = []
@@ -37,7 +36,7 @@ export class Denylist implements RevocationFacts {
   #at = new Float64Array(initialSlots)
   #version = new Float64Array(initialSlots)
   #expires = new Float64Array(initialSlots)
-  #seen = new Uint32Array(initialSlots)
+  #seen = new Float64Array(initialSlots)
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -57,13 +56,15 @@ export class Denylist implements RevocationFacts {
   /**
    * Puts a revocation in force for `remainingMs` more milliseconds.
    *
+   * @param isConfirmed - whether the store holds it where it has to, as far as the caller can see: see {@link unseen}
    * @returns whether anything changed: `false` for what was in force already
    */
-  apply(revocation: Revocation, remainingMs: number): boolean {
+  apply(revocation: Revocation, remainingMs: number, isConfirmed = true): boolean {
     this.sweep(sweptPerApply)
     if (!(remainingMs > 0)) return false
     const map = this.#levelsOf(revocation.issuer)[revocation.level]
-    const expires = this.#clock.monotonic() + remainingMs
+    const now = this.#clock.monotonic()
+    const expires = now + remainingMs
     const version = revocation.version ?? 0
     const known = map.get(revocation.id)
     if (known === undefined) {
@@ -75,10 +76,10 @@ export class Denylist implements RevocationFacts {
       this.#at[row] = revocation.at
       this.#version[row] = version
       this.#expires[row] = expires
-      this.#seen[row] = this.#generation
+      this.#seen[row] = isConfirmed ? now : Number.NEGATIVE_INFINITY
       return true
     }
-    this.#seen[known] = this.#generation
+    if (isConfirmed) this.#seen[known] = now
     const expired = this.#hasExpired(known)
     const later = revocation.at > (this.#at[known] ?? 0)
     const higher = version > (this.#version[known] ?? 0)
@@ -108,15 +109,10 @@ export class Denylist implements RevocationFacts {
   }
 
   /**
-   * Starts a new generation: from here on {@link unseen} tells which entries no later {@link apply} has confirmed. Used
-   * after a store lost data, to write the missing ones again.
+   * Live entries that no {@link apply} has confirmed since a moment (monotonic), with the time they have left: what a store
+   * that was read since then does not hold any more. May be iterated while entries are applied.
    */
-  beginGeneration(): void {
-    this.#generation++
-  }
-
-  /** Live entries that were not applied again since {@link beginGeneration}, with the time they have left. */
-  *unseen(): Generator<{
+  *unseen(sinceMs: number): Generator<{
     revocation: Omit<Revocation, 'kickOutId' | 'until'>
     remainingMs: number
   }> {
@@ -124,7 +120,7 @@ export class Denylist implements RevocationFacts {
       for (const level of revocationLevels) {
         for (const [id, row] of levels[level]) {
           const remainingMs = (this.#expires[row] ?? 0) - this.#clock.monotonic()
-          if (this.#seen[row] === this.#generation || remainingMs <= 0) continue
+          if ((this.#seen[row] ?? 0) >= sinceMs || remainingMs <= 0) continue
           yield { revocation: { issuer, level, id, ...this.#factOf(row) }, remainingMs }
         }
       }
@@ -169,17 +165,15 @@ export class Denylist implements RevocationFacts {
   }
 
   #grow(): void {
-    const grown = <Column extends Float64Array | Uint32Array>(
-      column: Column,
-      next: Column,
-    ): Column => {
+    const slots = this.#at.length * 2
+    const grown = (column: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> => {
+      const next = new Float64Array(slots)
       next.set(column)
       return next
     }
-    const slots = this.#at.length * 2
-    this.#at = grown(this.#at, new Float64Array(slots))
-    this.#version = grown(this.#version, new Float64Array(slots))
-    this.#expires = grown(this.#expires, new Float64Array(slots))
-    this.#seen = grown(this.#seen, new Uint32Array(slots))
+    this.#at = grown(this.#at)
+    this.#version = grown(this.#version)
+    this.#expires = grown(this.#expires)
+    this.#seen = grown(this.#seen)
   }
 }

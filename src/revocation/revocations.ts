@@ -10,7 +10,7 @@ export const defaultRetentionSeconds = 3720
 export const defaultConfirmTimeoutMs = 1000
 
 export interface KickOutOptions {
-  /** For the audit trail and for `signal.reason`; never shown to the one kicked out. */
+  /** For the audit trail and for the `cause` of the error in the log; never shown to the one kicked out. */
   reason?: string
   /**
    * How long to wait for other resource servers, milliseconds; 0 does not wait.

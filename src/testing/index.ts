@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { type JWK, type JWTPayload, SignJWT } from 'jose'
 import { systemClock } from '../clock.ts'
-import type { JwksDocument } from '../guard/settings.ts'
+import type { JwksDocument } from '../guard/require-auth-options.ts'
 import { assertOptions, readChoice, readString, readStrings } from '../options.ts'
 import { createMemoryRevocations } from '../revocation/memory-revocations.ts'
 import {

@@ -1,0 +1,98 @@
+import type { RequestHandler } from 'express'
+import { AuthError } from '../errors.ts'
+import { writeHeaders } from './challenge.ts'
+import { findAuth, findGuardContext } from './request-auth.ts'
+import { readRequiredScopes } from './scopes.ts'
+
+type Decision = (auth: NonNullable<ReturnType<typeof findAuth>>) => AuthError | undefined
+
+/** The frame of every route guard: it needs a `requireAuth` in front, and challenges the way that one does. */
+function routeGuard(name: string, decide: Decision, scopes?: readonly string[]): RequestHandler {
+  const handler: RequestHandler = (req, res, next) => {
+    const auth = findAuth(req)
+    const context = findGuardContext(req)
+    if (!context) {
+      next(new Error(`${name}: there is no requireAuth() in front of this route`))
+      return
+    }
+    const error = auth
+      ? decide(auth)
+      : new AuthError('missing_token', 'missing', 'The request has no bearer token')
+    if (error) {
+      context.rejected(error)
+      writeHeaders(res, error, context, scopes)
+    }
+    next(error)
+  }
+  Object.defineProperty(handler, 'name', { value: name })
+  return handler
+}
+
+/**
+ * Lets a request through that has *all* of the scopes. Each argument may hold several, separated by spaces.
+ *
+ * @throws TypeError at creation when no scope is named
+ * @see RFC 6750 §3.1 insufficient_scope
+ */
+export function requireScope(...scopes: string[]): RequestHandler {
+  const required = readRequiredScopes('requireScope', scopes)
+  const decide: Decision = (auth) =>
+    required.every((scope) => auth.scopes.includes(scope)) ? undefined : insufficientScope(required)
+  return routeGuard('requireScope', decide, required)
+}
+
+/**
+ * Lets a request through that has *at least one* of the scopes.
+ *
+ * @throws TypeError at creation when no scope is named
+ * @see RFC 6750 §3.1 insufficient_scope
+ */
+export function requireAnyScope(...scopes: string[]): RequestHandler {
+  const sufficient = readRequiredScopes('requireAnyScope', scopes)
+  const decide: Decision = (auth) =>
+    sufficient.some((scope) => auth.scopes.includes(scope))
+      ? undefined
+      : insufficientScope(sufficient)
+  return routeGuard('requireAnyScope', decide, sufficient)
+}
+
+function insufficientScope(scopes: readonly string[]): AuthError {
+  return new AuthError(
+    'insufficient_scope',
+    'scope',
+    `The token lacks a scope of: ${scopes.join(' ')}`,
+  )
+}
+
+/** What a claim has to be: this very string, number or boolean, or what a predicate says `true` to. */
+export type ClaimExpectation = string | number | boolean | ((value: unknown) => boolean)
+
+/**
+ * Lets a request through whose claim has a value, or satisfies a predicate. An absent claim reaches the predicate as
+ * `undefined`.
+ *
+ * @throws TypeError at creation for a wrong name or expectation
+ */
+export function requireClaim(name: string, expected: ClaimExpectation): RequestHandler {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(
+      'requireClaim: the claim must have a name, such as requireClaim("tenant", "acme")',
+    )
+  }
+  if (!['string', 'number', 'boolean', 'function'].includes(typeof expected)) {
+    throw new TypeError('requireClaim: expected a string, a number, a boolean or a predicate')
+  }
+  const decide: Decision = (auth) => {
+    const value = auth.payload[name]
+    // Anything but `true` refuses: a promise, which an asynchronous predicate returns, is no answer.
+    const fits = typeof expected === 'function' ? expected(value) === true : value === expected
+    return fits
+      ? undefined
+      : new AuthError(
+          'insufficient_scope',
+          'claim',
+          `The token's claim "${name}" is not as required`,
+        )
+  }
+  return routeGuard('requireClaim', decide)
+}

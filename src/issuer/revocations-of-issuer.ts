@@ -1,0 +1,23 @@
+import type { AuditedRevocations } from '../revocation/revocations.ts'
+import type { KickOutTarget } from '../revocation/target.ts'
+
+/** Leaves a malformed target as it is: the kernel says what is wrong with it. */
+function withIssuer(target: KickOutTarget, issuer: string): KickOutTarget {
+  const given: unknown = target
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return target
+  return { ...target, issuer: target.issuer ?? issuer }
+}
+
+/**
+ * One issuer's view of revocations that several share: the same denylist, but a target that names no issuer means this one.
+ * Without it the second issuer of a store would kick out the users of the first.
+ */
+export function revocationsOfIssuer(
+  shared: AuditedRevocations,
+  issuer: string,
+): AuditedRevocations {
+  return {
+    ...shared,
+    kickOut: async (target, options) => shared.kickOut(withIssuer(target, issuer), options),
+  }
+}

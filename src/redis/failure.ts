@@ -1,0 +1,46 @@
+import { UnavailableError, type UnavailableReason } from '../errors.ts'
+
+const maxDetailLength = 160
+
+/** A Redis that is set up in a way that cannot work. Waiting does not heal it; somebody has to change a setting. */
+export class UnfitRedis extends Error {
+  override readonly name = 'UnfitRedis'
+}
+
+/**
+ * What went wrong, in one line. The error itself is never passed on: ioredis hangs the command with all its arguments on
+ * it, and those would end up in logs.
+ */
+export function describeFailure(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown'
+  const partitions = /KICKOUTPARTITIONS (\S+)/.exec(error.message)?.[1]
+  if (partitions !== undefined) {
+    return `Redis holds data of ${partitions} partitions: set "partitions" to that, or use another "prefix"`
+  }
+  const [line = ''] = error.message.split('\n')
+  return line.slice(0, maxDetailLength)
+}
+
+/** Whether the connection leads to a server that is not, or no longer, the primary. */
+export function isDemoted(error: unknown): boolean {
+  return (
+    error instanceof Error && /^(READONLY|UNBLOCKED|MOVED|MASTERDOWN|LOADING)\b/.test(error.message)
+  )
+}
+
+/** Whether the data in Redis was laid out for another number of partitions. */
+export function isUnfit(error: unknown): boolean {
+  return (
+    error instanceof UnfitRedis ||
+    (error instanceof Error && error.message.includes('KICKOUTPARTITIONS'))
+  )
+}
+
+export function toUnavailable(
+  reason: UnavailableReason,
+  what: string,
+  error: unknown,
+): UnavailableError {
+  if (error instanceof UnavailableError) return error
+  return new UnavailableError(reason, `${what}: ${describeFailure(error)}`)
+}

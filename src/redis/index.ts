@@ -1,0 +1,45 @@
+import type { SessionStore } from '../issuer/session.ts'
+import type { AuditedRevocations } from '../revocation/revocations.ts'
+import { CommandConnection } from './connection.ts'
+import { RedisRevocations } from './redis-revocations.ts'
+import { RedisSessionStore } from './session-store.ts'
+import {
+  readRevocationsSettings,
+  readStoreSettings,
+  type RedisClient,
+  type RedisRevocationsOptions,
+  type RedisStoreOptions,
+} from './settings.ts'
+
+export type { RevocationsEvent } from '../events.ts'
+export type {
+  RedisClient,
+  RedisLayoutOptions,
+  RedisRevocationsOptions,
+  RedisStoreOptions,
+} from './settings.ts'
+
+/**
+ * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps
+ * a copy of its own and proves its freshness; nothing is connected before first use.
+ *
+ * @param redis - a template: its options are used for connections of our own, the client itself is left alone
+ * @throws TypeError for wrong options
+ */
+export function redisRevocations(
+  redis: RedisClient,
+  options: RedisRevocationsOptions = {},
+): AuditedRevocations {
+  const settings = readRevocationsSettings(redis, options)
+  return new RedisRevocations(new CommandConnection(redis), settings, { ownsConnection: true })
+}
+
+/**
+ * Sessions shared by many issuer processes over one Redis, beside the revocations of the same users.
+ *
+ * @param redis - a template, as above
+ * @throws TypeError for wrong options
+ */
+export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}): SessionStore {
+  return new RedisSessionStore(new CommandConnection(redis), readStoreSettings(redis, options))
+}

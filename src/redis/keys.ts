@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto'
+import type { RevocationLevel } from '../revocation/revocation.ts'
+import type { LayoutSettings } from './settings.ts'
+
+/** How long after the retention entries stay in Redis: clocks that disagree, and readers that lag. */
+export const marginMs = 120_000
+
+const ownId = /^(\d{1,5})-[A-Za-z0-9_-]{22}$/
+
+/** Names one thing by several parts that nobody can shift a border between. */
+function digestOf(...parts: readonly string[]): Buffer {
+  const hash = createHash('sha256')
+  for (const part of parts) {
+    const bytes = Buffer.from(part)
+    hash.update(`${bytes.length}:`).update(bytes)
+  }
+  return hash.digest()
+}
+
+function nameOf(...parts: readonly string[]): string {
+  return digestOf(...parts)
+    .subarray(0, 18)
+    .toString('base64url')
+}
+
+/**
+ * Every key of a deployment. All that concerns one user has one hash tag, so each operation is one script in one slot; ids
+ * from outside are hashed, so none of them can leave its slot or meet another.
+ */
+export class Keys {
+  readonly partitions: number
+  readonly #keyPrefix: string
+  readonly #prefix: string
+
+  constructor({ keyPrefix, prefix, partitions }: LayoutSettings) {
+    this.#keyPrefix = keyPrefix
+    this.#prefix = prefix
+    this.partitions = partitions
+  }
+
+  /** Where a user lives. */
+  partitionOfUser(issuer: string, subject: string): number {
+    return this.partitions === 1 ? 0 : digestOf(issuer, subject).readUInt32BE(0) % this.partitions
+  }
+
+  /** Where a `sid` or `jti` lives: ours begin with their user's partition, what is foreign lies in partition 0. */
+  partitionOfId(id: string): number {
+    const partition = Number(ownId.exec(id)?.[1] ?? 0)
+    return partition < this.partitions ? partition : 0
+  }
+
+  /** Where a revocation lies. */
+  partitionOf(level: RevocationLevel, issuer: string, id: string): number {
+    switch (level) {
+      case 'subject':
+        return this.partitionOfUser(issuer, id)
+      case 'session':
+      case 'token':
+        return this.partitionOfId(id)
+      case 'client':
+      case 'everyone':
+        return 0
+    }
+  }
+
+  /** What all keys of a partition begin with. Scripts make the names of a user's sessions from it, in the same slot. */
+  base(partition: number): string {
+    return `${this.#keyPrefix}{${this.#prefix}:${partition}}:`
+  }
+
+  meta(partition: number): string {
+    return `${this.base(partition)}meta`
+  }
+
+  stream(partition: number): string {
+    return `${this.base(partition)}stream`
+  }
+
+  nodes(partition: number): string {
+    return `${this.base(partition)}nodes`
+  }
+
+  horizons(partition: number): string {
+    return `${this.base(partition)}horizons`
+  }
+
+  session(sessionId: string): string {
+    return `${this.base(this.partitionOfId(sessionId))}session:${sessionId}`
+  }
+
+  user(issuer: string, subject: string): string {
+    return `${this.base(this.partitionOfUser(issuer, subject))}user:${this.userName(issuer, subject)}`
+  }
+
+  userSessions(issuer: string, subject: string): string {
+    return `${this.base(this.partitionOfUser(issuer, subject))}user-sessions:${this.userName(issuer, subject)}`
+  }
+
+  userName(issuer: string, subject: string): string {
+    return nameOf('user', issuer, subject)
+  }
+
+  deny(level: RevocationLevel, issuer: string, id: string): string {
+    return `${this.base(this.partitionOf(level, issuer, id))}deny:${level}:${this.denyName(level, issuer, id)}`
+  }
+
+  /** The last part of a look-up key. A session keeps its own, for the script that finds it reused. */
+  denyName(level: RevocationLevel, issuer: string, id: string): string {
+    return nameOf(level, issuer, id)
+  }
+
+  /** The field of `horizons` for a client or everyone. Scripts write the same from a session's record. */
+  horizon(level: 'client' | 'everyone', issuer: string, id: string): string {
+    return `${level}:${Buffer.byteLength(issuer)}:${issuer}:${id}`
+  }
+}

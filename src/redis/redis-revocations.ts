@@ -1,0 +1,267 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { AccessTokenClaims } from '../auth.ts'
+import { type Clock, systemClock } from '../clock.ts'
+import { UnavailableError } from '../errors.ts'
+import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../events.ts'
+import { Denylist } from '../revocation/denylist.ts'
+import { freshnessOf, initialPartition, type PartitionState } from '../revocation/replica.ts'
+import {
+  isRevoked,
+  notRevoked,
+  type Revocation,
+  type RevocationVerdict,
+} from '../revocation/revocation.ts'
+import {
+  type AuditedRevocations,
+  type KickOutOptions,
+  type KickOutRecord,
+  type KickOutResult,
+  type NodeStatus,
+  notify,
+  type RevocationsStatus,
+} from '../revocation/revocations.ts'
+import { type KickOutTarget, resolveTarget } from '../revocation/target.ts'
+import type { CommandConnection } from './connection.ts'
+import { describeFailure, isUnfit, toUnavailable } from './failure.ts'
+import { Lookup } from './lookup.ts'
+import { Reader } from './reader.ts'
+import { Reassertion } from './reassertion.ts'
+import { RevocationLog } from './revocation-log.ts'
+import type { RevocationsSettings } from './settings.ts'
+
+/** How long a read waits for something new, at most. A tenth of the staleness allowed leaves room for several. */
+const maxBlockMs = 400
+const minBlockMs = 50
+const retryAfterSeconds = 1
+
+interface Waiter {
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Revocations on Redis. In replica mode this process follows every partition's stream and decides from memory; where the
+ * copy is not proved fresh, `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
+ */
+export class RedisRevocations implements AuditedRevocations {
+  readonly retentionSeconds: number
+  readonly #settings: RevocationsSettings
+  readonly #clock: Clock
+  readonly #emit: Emit<RevocationsEvent>
+  readonly #connection: CommandConnection
+  readonly #ownsConnection: boolean
+  readonly #log: RevocationLog
+  readonly #lookup: Lookup
+  readonly #denylist: Denylist
+  readonly #reassertion: Reassertion
+  readonly #listeners = new Set<(revocation: Revocation) => void>()
+  readonly #waiters = new Set<Waiter>()
+  readonly #nodeId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
+  #partitions: PartitionState[]
+  #readers: Reader[] = []
+  /** The oldest proof of all partitions, on both clocks: what a request compares with. */
+  #provedAtMonotonicMs = Number.NEGATIVE_INFINITY
+  #provedAtWallMs = Number.NEGATIVE_INFINITY
+  #reported: RevocationsState = 'starting'
+  #failure: unknown
+  #closed = false
+
+  constructor(
+    connection: CommandConnection,
+    settings: RevocationsSettings,
+    options: { ownsConnection: boolean; clock?: Clock },
+  ) {
+    this.#connection = connection
+    this.#ownsConnection = options.ownsConnection
+    this.#settings = settings
+    this.#clock = options.clock ?? systemClock
+    this.#emit = emitterOf(settings.onEvent)
+    this.retentionSeconds = settings.retentionMs / 1000
+    this.#log = new RevocationLog(connection, settings)
+    this.#lookup = new Lookup(connection, this.#log.keys, settings.lookupTimeoutMs, this.#clock)
+    this.#denylist = new Denylist(this.#clock)
+    this.#reassertion = new Reassertion(this.#log, this.#denylist)
+    this.#partitions = Array.from({ length: settings.partitions }, () => initialPartition)
+  }
+
+  check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
+    if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    const verdict = isRevoked(claims, this.#denylist)
+    if (verdict.revoked) return verdict
+    if (this.#settings.mode === 'lookup') return this.#lookup.check(claims)
+    const { maxStalenessMs } = this.#settings
+    const isFresh =
+      this.#clock.monotonic() - this.#provedAtMonotonicMs <= maxStalenessMs &&
+      this.#clock.now() - this.#provedAtWallMs <= maxStalenessMs
+    return isFresh ? notRevoked : this.#checkUnproved(claims)
+  }
+
+  async checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict> {
+    const verdict = isRevoked(claims, this.#denylist)
+    return verdict.revoked ? verdict : this.#lookup.check(claims)
+  }
+
+  async kickOut(target: KickOutTarget, options: KickOutOptions = {}): Promise<KickOutResult> {
+    if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    const startedAt = this.#clock.monotonic()
+    const resolved = resolveTarget(target, this.#settings.issuer)
+    const published = await this.#log.publish(resolved, options)
+    const { revocation, partition, seq, sessionsEnded } = published
+    this.enforce(revocation, published.remainingMs)
+    const { nodes, confirmed } = await this.#log.confirm(partition, seq, options.confirmTimeoutMs)
+    const elapsedMs = this.#clock.monotonic() - startedAt
+    const { kickOutId: id, at, level } = revocation
+    this.#emit({ type: 'kickout.published', id, level, nodes, confirmed, elapsedMs })
+    return { id, at, nodes, confirmed, elapsedMs, sessionsEnded }
+  }
+
+  /** Puts a revocation in force in this process, whoever wrote it. */
+  enforce(revocation: Revocation, remainingMs: number, isConfirmed = true): void {
+    const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
+    if (changed) notify(this.#listeners, revocation)
+  }
+
+  onKickOut(listener: (revocation: Revocation) => void): () => void {
+    this.#start()
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  status(): RevocationsStatus {
+    this.#denylist.sweep()
+    const { state, stalenessMs } = this.#report()
+    this.#noteState(state, stalenessMs)
+    return { state, stalenessMs, entries: this.#denylist.size }
+  }
+
+  async ready(): Promise<void> {
+    if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    if (this.#settings.mode === 'lookup') {
+      await this.#connection.inspect(this.#log.keys)
+      return
+    }
+    this.#start()
+    if (isUnfit(this.#failure)) throw new Error(describeFailure(this.#failure))
+    if (this.#report().state !== 'starting') return
+    await new Promise<void>((resolve, reject) => this.#waiters.add({ resolve, reject }))
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#reassertion.close()
+    this.#noteState('closed', 0)
+    this.#settle((waiter) =>
+      waiter.reject(new UnavailableError('revocations', 'These revocations were closed')),
+    )
+    this.#listeners.clear()
+    await Promise.all(this.#readers.map(async (reader) => reader.close()))
+    if (this.#ownsConnection) this.#connection.close()
+  }
+
+  async listKickOuts(limit: number): Promise<KickOutRecord[]> {
+    return this.#log.listKickOuts(limit)
+  }
+
+  async listNodes(): Promise<NodeStatus[]> {
+    return this.#log.listNodes()
+  }
+
+  /** The copy cannot vouch for this token. */
+  #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
+    this.#start()
+    const { state, stalenessMs } = this.#report()
+    this.#noteState(state, stalenessMs)
+    if (isUnfit(this.#failure))
+      throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
+    if (state === 'starting') throw this.#unavailable('The revocations are not loaded yet')
+    switch (this.#settings.whenStale) {
+      case 'lookup':
+        return this.#lookup.check(claims)
+      case 'reject':
+        throw this.#unavailable(`The copy of the revocations is ${Math.round(stalenessMs)} ms old`)
+      case 'accept':
+        return notRevoked
+    }
+  }
+
+  #unavailable(what: string): UnavailableError {
+    const why = this.#failure === undefined ? '' : `: ${describeFailure(this.#failure)}`
+    return new UnavailableError('revocations', what + why, { retryAfterSeconds })
+  }
+
+  #report(): { state: RevocationsState; stalenessMs: number } {
+    if (this.#closed) return { state: 'closed', stalenessMs: Number.POSITIVE_INFINITY }
+    if (this.#settings.mode === 'lookup') return { state: 'live', stalenessMs: 0 }
+    return freshnessOf(this.#partitions, this.#settings.maxStalenessMs, this.#clock)
+  }
+
+  #noteState(to: RevocationsState, stalenessMs: number): void {
+    const from = this.#reported
+    if (from === to) return
+    this.#reported = to
+    const message = this.#failure === undefined ? undefined : describeFailure(this.#failure)
+    this.#emit({
+      type: 'revocations.state',
+      from,
+      to,
+      stalenessMs,
+      ...(message !== undefined && { message }),
+    })
+  }
+
+  #start(): void {
+    if (this.#readers.length > 0 || this.#closed || this.#settings.mode === 'lookup') return
+    const { maxStalenessMs } = this.#settings
+    const blockMs = Math.max(minBlockMs, Math.min(maxBlockMs, Math.floor(maxStalenessMs / 10)))
+    this.#readers = this.#partitions.map((_, partition) => this.#createReader(partition, blockMs))
+    for (const reader of this.#readers) void reader.run()
+  }
+
+  #createReader(partition: number, blockMs: number): Reader {
+    let loadingSinceMs = 0
+    return new Reader(
+      { partition, nodeId: this.#nodeId, blockMs },
+      {
+        connection: this.#connection,
+        log: this.#log,
+        clock: this.#clock,
+        report: () => this.#report(),
+        apply: (revocation, remainingMs, isConfirmed) =>
+          this.enforce(revocation, remainingMs, isConfirmed),
+        onState: (state) => this.#onPartition(partition, state),
+        onGap: (cause) => this.#emit({ type: 'revocations.gap', partition, cause }),
+        onLoading: () => {
+          loadingSinceMs = this.#clock.monotonic()
+        },
+        onLoaded: () => this.#reassertion.begin(partition, loadingSinceMs),
+        onFailure: (error) => this.#onFailure(error),
+      },
+    )
+  }
+
+  #onPartition(partition: number, state: PartitionState): void {
+    this.#partitions[partition] = state
+    const proofs = this.#partitions.map(({ proof }) => proof)
+    const missing = Number.NEGATIVE_INFINITY
+    this.#provedAtMonotonicMs = Math.min(...proofs.map((proof) => proof?.monotonicMs ?? missing))
+    this.#provedAtWallMs = Math.min(...proofs.map((proof) => proof?.wallMs ?? missing))
+    const report = this.#report()
+    if (report.state === 'live') this.#failure = undefined
+    this.#noteState(report.state, report.stalenessMs)
+    if (report.state !== 'starting') this.#settle((waiter) => waiter.resolve())
+  }
+
+  #onFailure(error: unknown): void {
+    this.#failure = error
+    const { state, stalenessMs } = this.#report()
+    this.#noteState(state, stalenessMs)
+    if (isUnfit(error)) this.#settle((waiter) => waiter.reject(new Error(describeFailure(error))))
+  }
+
+  #settle(how: (waiter: Waiter) => void): void {
+    for (const waiter of this.#waiters) how(waiter)
+    this.#waiters.clear()
+  }
+}

@@ -1,0 +1,275 @@
+import { randomBytes } from 'node:crypto'
+import { UnavailableError } from '../errors.ts'
+import type { Revocation } from '../revocation/revocation.ts'
+import {
+  defaultConfirmTimeoutMs,
+  type KickOutOptions,
+  type KickOutRecord,
+  type NodeStatus,
+  toKickOutRecord,
+} from '../revocation/revocations.ts'
+import { readReason, type ResolvedTarget } from '../revocation/target.ts'
+import { Confirmation, liveWithinMs, type Reached } from './confirmation.ts'
+import type { CommandConnection } from './connection.ts'
+import { toUnavailable } from './failure.ts'
+import { Keys, marginMs } from './keys.ts'
+import { decodeEntry, encodeRevocation } from './revocation-codec.ts'
+import { kickOutScript } from './scripts/kick-out.ts'
+import { type NodeReport, readNodesScript } from './scripts/read-nodes.ts'
+import { reassertScript } from './scripts/reassert.ts'
+import { setHorizonScript } from './scripts/set-horizon.ts'
+import type { LayoutSettings, RedisClient } from './settings.ts'
+
+/** How long a write may take before the caller is told that it is not known to have happened. */
+export const writeBudgetMs = 900
+
+/** What a kick-out did, before anybody has confirmed it. */
+export interface Published {
+  readonly revocation: Revocation
+  /** The primary's clock, for what is left of the retention. */
+  readonly remainingMs: number
+  readonly partition: number
+  readonly seq: number
+  readonly sessionsEnded: number
+}
+
+export function newEpoch(): string {
+  return randomBytes(12).toString('hex')
+}
+
+export function newKickOutId(): string {
+  return randomBytes(12).toString('base64url')
+}
+
+/**
+ * The log of revocations in Redis, as its writers see it: append, confirm, write again, read back.
+ *
+ * Everything here is safe to repeat.
+ */
+export class RevocationLog {
+  readonly keys: Keys
+  readonly settings: LayoutSettings
+  readonly #connection: CommandConnection
+  readonly #confirmations = new Map<number, Confirmation>()
+
+  constructor(connection: CommandConnection, settings: LayoutSettings) {
+    this.#connection = connection
+    this.settings = settings
+    this.keys = new Keys(settings)
+  }
+
+  /** Arguments that every script which may begin the log is given. */
+  get opening(): { new_epoch: string; partitions: number } {
+    return { new_epoch: newEpoch(), partitions: this.settings.partitions }
+  }
+
+  /** How long an entry stays in the stream. */
+  get windowMs(): number {
+    return this.settings.retentionMs + marginMs
+  }
+
+  /**
+   * Writes a kick-out.
+   *
+   * @throws UnavailableError when it is not known to be in Redis, or on too few of its replicas; repeat it
+   */
+  async publish(target: ResolvedTarget, options: KickOutOptions): Promise<Published> {
+    const reason = readReason(options.reason)
+    const written = {
+      kickOutId: newKickOutId(),
+      issuer: target.issuer,
+      level: target.level,
+      id: target.id,
+      ...(reason !== undefined && { reason }),
+      ...(options.by !== undefined && { by: options.by }),
+    }
+    const { level, issuer, id } = written
+    const partition = this.keys.partitionOf(level, issuer, id)
+    try {
+      if (level === 'client' || level === 'everyone') await this.#setHorizons(level, issuer, id)
+      const reply = await this.#connection.run(writeBudgetMs, async (client) => {
+        const node =
+          this.settings.minReplicas > 0
+            ? await this.#connection.nodeOf(client, this.keys.meta(partition))
+            : client
+        const published = await kickOutScript(node, this.#keysOf(written), {
+          ...this.opening,
+          level,
+          id,
+          base: this.keys.base(partition),
+          horizon: this.#horizonOf(written),
+          revocation: encodeRevocation(written),
+          reason: reason ?? '',
+          retention_ms: this.settings.retentionMs,
+          window_ms: this.windowMs,
+          expires_at: target.expiresAtMs ?? 0,
+          user_ttl_ms: this.windowMs,
+        })
+        await this.#assertReplicated(node)
+        return published
+      })
+      const { at, keptUntil, version, seq, sessionsEnded } = reply
+      const revocation: Revocation = {
+        ...written,
+        at,
+        until: keptUntil,
+        ...(version !== undefined && { version }),
+      }
+      return { revocation, remainingMs: keptUntil - at, partition, seq, sessionsEnded }
+    } catch (error) {
+      throw toUnavailable('revocations', 'The kick-out was not confirmed, safe to repeat', error)
+    }
+  }
+
+  /** Waits until every live resource server has applied an entry, or the time is up. */
+  async confirm(
+    partition: number,
+    seq: number,
+    timeoutMs = defaultConfirmTimeoutMs,
+  ): Promise<Reached> {
+    let confirmation = this.#confirmations.get(partition)
+    if (!confirmation) {
+      confirmation = new Confirmation(async () => this.#readNodes(partition))
+      this.#confirmations.set(partition, confirmation)
+    }
+    return confirmation.of(seq, timeoutMs)
+  }
+
+  /** Writes a revocation again that Redis has lost. */
+  async reassert(
+    revocation: Omit<Revocation, 'kickOutId' | 'until'>,
+    remainingMs: number,
+  ): Promise<void> {
+    const { level, issuer, id, at, version, reason } = revocation
+    const partition = this.keys.partitionOf(level, issuer, id)
+    await this.#connection.run(writeBudgetMs, async (client) =>
+      reassertScript(client, this.#keysOf(revocation), {
+        ...this.opening,
+        level,
+        base: this.keys.base(partition),
+        horizon: this.#horizonOf(revocation),
+        revocation: encodeRevocation({ ...revocation, kickOutId: newKickOutId() }),
+        reason: reason ?? '',
+        at,
+        remaining_ms: Math.ceil(remainingMs),
+        given_version: version ?? '',
+        window_ms: this.windowMs,
+        user_ttl_ms: this.windowMs,
+      }),
+    )
+  }
+
+  /** The newest kick-outs of all partitions. */
+  async listKickOuts(limit: number): Promise<KickOutRecord[]> {
+    const streams = this.#partitions().map((partition) => this.keys.stream(partition))
+    try {
+      const pages = await Promise.all(
+        streams.map(async (stream) =>
+          this.#connection.run(writeBudgetMs, async (client) =>
+            client.xrevrange(stream, '+', '-', 'COUNT', limit),
+          ),
+        ),
+      )
+      return pages
+        .flat()
+        .flatMap((entry) => decodeEntry(entry).revocation ?? [])
+        .sort((a, b) => b.at - a.at)
+        .slice(0, limit)
+        .map(toKickOutRecord)
+    } catch (error) {
+      throw toUnavailable('revocations', 'The kick-outs cannot be read', error)
+    }
+  }
+
+  /** Live resource servers. A server is as fresh as its stalest partition. */
+  async listNodes(): Promise<NodeStatus[]> {
+    let reports: NodeReport[]
+    try {
+      reports = (
+        await Promise.all(this.#partitions().map(async (partition) => this.#readNodes(partition)))
+      ).flat()
+    } catch (error) {
+      throw toUnavailable('revocations', 'The resource servers cannot be read', error)
+    }
+    const nodes = new Map<string, NodeStatus>()
+    for (const { nodeId, ageMs, state, stalenessMs, seq } of reports) {
+      if (ageMs > liveWithinMs) continue
+      const known = nodes.get(nodeId)
+      nodes.set(nodeId, {
+        nodeId,
+        state: state as NodeStatus['state'],
+        stalenessMs: Math.max(known?.stalenessMs ?? 0, stalenessMs + ageMs),
+        position: (known?.position ?? 0) + seq,
+      })
+    }
+    return [...nodes.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1))
+  }
+
+  #partitions(): number[] {
+    return Array.from({ length: this.settings.partitions }, (_, partition) => partition)
+  }
+
+  async #readNodes(partition: number): Promise<NodeReport[]> {
+    return this.#connection.run(writeBudgetMs, async (client) =>
+      readNodesScript(client, { nodes_key: this.keys.nodes(partition) }, {}),
+    )
+  }
+
+  async #setHorizons(level: 'client' | 'everyone', issuer: string, id: string): Promise<void> {
+    // Partition 0 is written with the revocation itself.
+    const others = this.#partitions().slice(1)
+    const horizon = this.keys.horizon(level, issuer, id)
+    await Promise.all(
+      others.map(async (partition) =>
+        this.#connection.run(writeBudgetMs, async (client) =>
+          setHorizonScript(
+            client,
+            { meta_key: this.keys.meta(partition), horizons_key: this.keys.horizons(partition) },
+            { ...this.opening, horizon },
+          ),
+        ),
+      ),
+    )
+  }
+
+  async #assertReplicated(node: RedisClient): Promise<void> {
+    const { minReplicas } = this.settings
+    if (minReplicas === 0) return
+    const reached = Number(
+      await (node as { wait(replicas: number, ms: number): Promise<number> }).wait(
+        minReplicas,
+        writeBudgetMs / 2,
+      ),
+    )
+    if (reached < minReplicas) {
+      throw new UnavailableError(
+        'revocations',
+        `The kick-out was not confirmed, safe to repeat: ${reached} of ${minReplicas} Redis replicas have it`,
+      )
+    }
+  }
+
+  #horizonOf({ level, issuer, id }: Pick<Revocation, 'level' | 'issuer' | 'id'>): string {
+    return level === 'client' || level === 'everyone' ? this.keys.horizon(level, issuer, id) : ''
+  }
+
+  #keysOf({
+    level,
+    issuer,
+    id,
+  }: Pick<Revocation, 'level' | 'issuer' | 'id'>): Parameters<typeof kickOutScript>[1] {
+    const { keys } = this
+    const partition = keys.partitionOf(level, issuer, id)
+    // Scripts are handed every key, and touch those of the level; the others only have to lie in the same slot.
+    const unused = `${keys.base(partition)}-`
+    return {
+      meta_key: keys.meta(partition),
+      stream_key: keys.stream(partition),
+      deny_key: keys.deny(level, issuer, id),
+      user_key: level === 'subject' ? keys.user(issuer, id) : unused,
+      sessions_key: level === 'subject' ? keys.userSessions(issuer, id) : unused,
+      session_key: level === 'session' ? keys.session(id) : unused,
+      horizons_key: keys.horizons(partition),
+    }
+  }
+}

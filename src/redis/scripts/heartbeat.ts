@@ -1,0 +1,43 @@
+import type { LogHead } from '../../revocation/log.ts'
+import { defineScript } from '../script.ts'
+import { openingPrelude } from './prelude.ts'
+
+export interface HeartbeatReply extends LogHead {
+  readonly partitions: number
+}
+
+/**
+ * A resource server says that it is there and how far it has read, and learns the head of the log. The write is half of the
+ * proof of freshness: a primary that may not write any more refuses it. Safe to repeat.
+ *
+ * Touches meta, nodes, and reads the length of the stream.
+ */
+export const heartbeatScript = defineScript({
+  name: 'heartbeat',
+  version: 1,
+  keys: ['meta_key', 'nodes_key', 'stream_key'],
+  arguments: ['new_epoch', 'partitions', 'node_id', 'state', 'staleness_ms', 'position'],
+  prelude: openingPrelude,
+  lua: `
+local now = clock()
+local problem = open_log(new_epoch, partitions, now)
+if problem then return problem end
+redis.call('HSET', nodes_key, node_id, table.concat({ int(now), state, staleness_ms, position }, ':'))
+local head = redis.call('HMGET', meta_key, 'epoch', 'created_at', 'seq', 'first', 'partitions')
+return { head[1], head[2], head[3], head[4], head[5], int(now), redis.call('XLEN', stream_key) }
+`,
+  parse(reply): HeartbeatReply {
+    const [epoch, createdAt, seq, first, partitions, now, length] = reply as [
+      string, string, string, string, string, string, number,
+    ] // prettier-ignore
+    return {
+      epoch,
+      createdAt: Number(createdAt),
+      seq: Number(seq),
+      first: Number(first),
+      partitions: Number(partitions),
+      now: Number(now),
+      length: Number(length),
+    }
+  },
+})

@@ -1,0 +1,52 @@
+import { defineScript } from '../script.ts'
+import { basicPrelude } from './prelude.ts'
+
+/** A resource server as it last reported itself. */
+export interface NodeReport {
+  readonly nodeId: string
+  /** How long ago, milliseconds by the store's clock. */
+  readonly ageMs: number
+  readonly state: string
+  readonly stalenessMs: number
+  readonly seq: number
+}
+
+/** Servers that were silent for so long are forgotten. */
+const forgottenAfterMs = 60_000
+
+/**
+ * Reads who follows the log, and forgets who has been silent for long.
+ *
+ * Touches nodes.
+ */
+export const readNodesScript = defineScript({
+  name: 'read-nodes',
+  version: 1,
+  keys: ['nodes_key'],
+  arguments: [],
+  prelude: basicPrelude,
+  lua: `
+local now, nodes = clock(), {}
+local flat = redis.call('HGETALL', nodes_key)
+for index = 1, #flat, 2 do
+  local age = now - tonumber(string.match(flat[index + 1], '^%d+') or 0)
+  if age > ${forgottenAfterMs} then
+    redis.call('HDEL', nodes_key, flat[index])
+  else
+    table.insert(nodes, { flat[index], int(age), flat[index + 1] })
+  end
+end
+return nodes
+`,
+  parse: (reply): NodeReport[] =>
+    (reply as [string, string, string][]).map(([nodeId, age, report]) => {
+      const [, state = '', stalenessMs, seq] = report.split(':')
+      return {
+        nodeId,
+        ageMs: Number(age),
+        state,
+        stalenessMs: Number(stalenessMs),
+        seq: Number(seq),
+      }
+    }),
+})

@@ -1,0 +1,56 @@
+import { defineScript } from '../script.ts'
+import { prelude } from './prelude.ts'
+
+/**
+ * Writes a revocation again that Redis has lost but this process still holds, with the moment and version that it had. Safe
+ * to repeat and in any order: versions and moments only rise.
+ *
+ * Touches what `kick-out` touches.
+ */
+export const reassertScript = defineScript({
+  name: 'reassert',
+  version: 1,
+  keys: [
+    'meta_key',
+    'stream_key',
+    'deny_key',
+    'user_key',
+    'sessions_key',
+    'session_key',
+    'horizons_key',
+  ],
+  arguments: [
+    'new_epoch',
+    'partitions',
+    'level',
+    'base',
+    'horizon',
+    'revocation',
+    'reason',
+    'at',
+    'remaining_ms',
+    'given_version',
+    'window_ms',
+    'user_ttl_ms',
+  ],
+  prelude,
+  lua: `
+local now = clock()
+local problem = open_log(new_epoch, partitions, now)
+if problem then return problem end
+local version = tonumber(given_version)
+if level == 'subject' then
+  version = math.max(version or tonumber(at), tonumber(redis.call('HGET', user_key, 'version') or '0'))
+  redis.call('HSET', user_key, 'version', int(version))
+  redis.call('PEXPIRE', user_key, int(math.max(redis.call('PTTL', user_key), tonumber(user_ttl_ms))))
+elseif level == 'session' then
+  redis.call('DEL', session_key)
+elseif horizon ~= '' then
+  local held = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
+  redis.call('HSET', horizons_key, horizon, int(math.max(held, tonumber(at))))
+end
+publish(deny_key, revocation, tonumber(at), now + remaining_ms, version, reason, tonumber(window_ms), now)
+return 'OK'
+`,
+  parse: () => undefined,
+})

@@ -1,0 +1,100 @@
+import { defineScript } from '../script.ts'
+import { publishingSessionPrelude } from './prelude.ts'
+import { readSessionReply, type SessionReply } from './session-reply.ts'
+
+export type RotateReply =
+  | {
+      readonly outcome: 'rotated' | 'fast_forwarded' | 'retried'
+      readonly now: number
+      readonly counter: number
+      readonly session: SessionReply
+    }
+  | { readonly outcome: 'reused'; readonly now: number; readonly session: SessionReply }
+  | { readonly outcome: 'ended' | 'expired' | 'client' | 'scope' }
+
+/** For the audit trail. */
+export const reuseReason = 'a superseded refresh token was used again'
+
+/**
+ * Judges a refresh token by its counter: ended, client, reuse, expiry, scope, in this order, and moves the session on or ends
+ * it. Atomic: decided and written in one step, on this clock alone. Repeating a rotation within the grace is a retry.
+ *
+ * Touches the session, its user's version and session list, horizons; on reuse also meta, stream and a look-up key.
+ */
+export const rotateScript = defineScript({
+  name: 'rotate',
+  version: 1,
+  keys: ['meta_key', 'stream_key', 'session_key'],
+  arguments: [
+    'base',
+    'sid',
+    'counter',
+    'client_given',
+    'client',
+    'scopes',
+    'grace_ms',
+    'idle_ms',
+    'linger_ms',
+    'kick_out_id',
+    'retention_ms',
+    'window_ms',
+    'new_epoch',
+    'partitions',
+  ],
+  prelude: publishingSessionPrelude,
+  lua: `
+local now, session = clock(), read_session(session_key)
+if not session or is_over(session) then return { 'ended' } end
+if client_given == '1' and client ~= session.client then return { 'client' } end
+local current, presented = tonumber(session.counter), tonumber(counter)
+local is_retry = presented == current - 1 and tonumber(grace_ms) > 0
+  and now - tonumber(session.rotated_at) <= tonumber(grace_ms)
+if presented < current and not is_retry then
+  local problem = open_log(new_epoch, partitions, now)
+  if problem then return problem end
+  redis.call('DEL', session_key)
+  redis.call('ZREM', base .. 'user-sessions:' .. session.owner, sid)
+  publish(base .. 'deny:session:' .. session.deny,
+    cjson.encode({ k = kick_out_id, i = session.issuer, l = 'session', t = sid, r = '${reuseReason}' }),
+    now, now + retention_ms, nil, '${reuseReason}', tonumber(window_ms), now)
+  return { 'reused', int(now), '0', reply_of(session, sid) }
+end
+if now >= expiry_of(session) then return { 'expired' } end
+for scope in string.gmatch(scopes, '[^ ]+') do
+  if not string.find(' ' .. session.scope .. ' ', ' ' .. scope .. ' ', 1, true) then return { 'scope' } end
+end
+local outcome = is_retry and 'retried' or presented > current and 'fast_forwarded' or 'rotated'
+if not is_retry then
+  current = presented + 1
+  redis.call('HSET', session_key, 'counter', string.format('%015d', current), 'rotated_at', int(now))
+end
+session.seen_at, session.idle_until = int(now), int(now + idle_ms)
+redis.call('HSET', session_key, 'seen_at', session.seen_at, 'idle_until', session.idle_until)
+redis.call('ZADD', base .. 'user-sessions:' .. session.owner, session.seen_at, sid)
+redis.call('PEXPIRE', session_key, int(expiry_of(session) - now + linger_ms))
+return { outcome, int(now), int(current), reply_of(session, sid) }
+`,
+  parse(reply): RotateReply {
+    const [outcome, now, counter, session] = reply as [
+      RotateReply['outcome'], string, string, string[],
+    ] // prettier-ignore
+    switch (outcome) {
+      case 'rotated':
+      case 'retried':
+      case 'fast_forwarded':
+        return {
+          outcome,
+          now: Number(now),
+          counter: Number(counter),
+          session: readSessionReply(session),
+        }
+      case 'reused':
+        return { outcome, now: Number(now), session: readSessionReply(session) }
+      case 'ended':
+      case 'expired':
+      case 'client':
+      case 'scope':
+        return { outcome }
+    }
+  },
+})

@@ -1,0 +1,38 @@
+/** What scripts answer about a session, in the order of `reply_of`. */
+export interface SessionReply {
+  readonly sessionId: string
+  readonly issuer: string
+  readonly subject: string
+  readonly client: string
+  readonly scope: string
+  readonly details: string
+  readonly startedAt: number
+  readonly lastSeenAt: number
+  readonly expiresAt: number
+  readonly version: number
+}
+
+export function readSessionReply(reply: readonly string[]): SessionReply {
+  const [
+    sessionId = '',
+    issuer = '',
+    subject = '',
+    client = '',
+    scope = '',
+    details = '{}',
+    ...times
+  ] = reply
+  const [startedAt, lastSeenAt, expiresAt, version] = times.map(Number)
+  return {
+    sessionId,
+    issuer,
+    subject,
+    client,
+    scope,
+    details,
+    startedAt: startedAt ?? 0,
+    lastSeenAt: lastSeenAt ?? 0,
+    expiresAt: expiresAt ?? 0,
+    version: version ?? 0,
+  }
+}

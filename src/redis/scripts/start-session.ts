@@ -1,0 +1,82 @@
+import { defineScript } from '../script.ts'
+import { openingPrelude } from './prelude.ts'
+
+export type StartReply =
+  | {
+      readonly outcome: 'started'
+      readonly now: number
+      readonly version: number
+      readonly ended: string[]
+    }
+  | { readonly outcome: 'full' }
+
+/**
+ * Begins a session under the user's version, and names the ones that have to go for it. Atomic: a kick-out comes before it or
+ * after it. Not safe to repeat under another session id. The caller ends the sessions named in the reply; until it has,
+ * the next login counts them again.
+ *
+ * Touches meta, and the user's version, session list and sessions.
+ */
+export const startSessionScript = defineScript({
+  name: 'start-session',
+  version: 1,
+  keys: ['meta_key', 'user_key', 'sessions_key', 'session_key'],
+  arguments: [
+    'new_epoch',
+    'partitions',
+    'base',
+    'sid',
+    'owner',
+    'issuer',
+    'subject',
+    'client',
+    'scope',
+    'details',
+    'idle_ms',
+    'absolute_ms',
+    'max_sessions',
+    'when_full',
+    'deny_name',
+    'linger_ms',
+  ],
+  prelude: openingPrelude,
+  lua: `
+local now = clock()
+local problem = open_log(new_epoch, partitions, now)
+if problem then return problem end
+local live = {}
+for _, other in ipairs(redis.call('ZREVRANGE', sessions_key, 0, -1)) do
+  local times = redis.call('HMGET', base .. 'session:' .. other, 'idle_until', 'ends_at')
+  if not times[1] then
+    redis.call('ZREM', sessions_key, other)
+  elseif math.min(tonumber(times[1]), tonumber(times[2])) > now then
+    table.insert(live, other)
+  end
+end
+local ended, surplus = {}, #live + 1 - tonumber(max_sessions)
+if tonumber(max_sessions) > 0 and surplus > 0 then
+  if when_full == 'refuse' then return { 'full' } end
+  for index = #live - surplus + 1, #live do table.insert(ended, live[index]) end
+end
+redis.call('HSETNX', user_key, 'version', int(now))
+local version = redis.call('HGET', user_key, 'version')
+local idle_until, ends_at = now + idle_ms, now + absolute_ms
+redis.call('HSET', session_key, 'owner', owner, 'deny', deny_name, 'issuer', issuer, 'subject', subject, 'client', client,
+  'scope', scope, 'details', details, 'counter', string.format('%015d', 0), 'rotated_at', int(now),
+  'started_at', int(now), 'seen_at', int(now), 'idle_until', int(idle_until), 'ends_at', int(ends_at),
+  'version', version)
+redis.call('ZADD', sessions_key, int(now), sid)
+for _, key in ipairs({ user_key, sessions_key }) do
+  local ttl = math.max(redis.call('PTTL', key), ends_at - now + linger_ms)
+  redis.call('PEXPIRE', key, int(ttl))
+end
+redis.call('PEXPIRE', session_key, int(math.min(idle_until, ends_at) - now + 86400000))
+return { 'started', int(now), version, ended }
+`,
+  parse(reply): StartReply {
+    const [outcome, now, version, ended] = reply as ['started' | 'full', string, string, string[]]
+    return outcome === 'full'
+      ? { outcome }
+      : { outcome, now: Number(now), version: Number(version), ended }
+  },
+})

@@ -1,0 +1,210 @@
+import type { Cluster, Redis } from 'ioredis'
+import type { RevocationsEvent } from '../events.ts'
+import {
+  assertOptions,
+  optionError,
+  readChoice,
+  readFunction,
+  readNumber,
+  readString,
+} from '../options.ts'
+import { defaultRetentionSeconds } from '../revocation/revocations.ts'
+
+/** An ioredis client, version 5 or 6. It is a template: connections of our own are made after it. */
+export type RedisClient = Redis | Cluster
+
+/** Options that every process of a deployment has to give alike. */
+export interface RedisLayoutOptions {
+  /**
+   * Of every key.
+   *
+   * @defaultValue 'kickout'
+   */
+  prefix?: string
+  /**
+   * Over how many hash tags users are spread; fixed for a deployment. 16 or more on a Cluster.
+   *
+   * @defaultValue 1
+   */
+  partitions?: number
+  /**
+   * How long a revocation is kept, seconds: at least the longest token lifetime plus twice the clock tolerance.
+   *
+   * @defaultValue 3720
+   */
+  retentionSeconds?: number
+  /**
+   * How many Redis replicas must have a kick-out (`WAIT`) before it counts.
+   *
+   * @defaultValue 0
+   */
+  minReplicas?: number
+  onEvent?: (event: RevocationsEvent) => void
+}
+
+export type RedisStoreOptions = RedisLayoutOptions
+
+export interface RedisRevocationsOptions extends RedisLayoutOptions {
+  /**
+   * `'replica'`: a copy in this process, no I/O per request. `'lookup'`: one round trip per request.
+   *
+   * @defaultValue 'replica'
+   */
+  mode?: 'replica' | 'lookup'
+  /**
+   * How old the proof that the copy is complete may be.
+   *
+   * @defaultValue 5000
+   */
+  maxStalenessMs?: number
+  /**
+   * Past that: `'lookup'` asks Redis per request, `'reject'` is 503 at once, `'accept'` lets requests through.
+   *
+   * @defaultValue 'lookup'
+   */
+  whenStale?: 'lookup' | 'reject' | 'accept'
+  /** The issuer meant by targets that name none. */
+  issuer?: string
+  /**
+   * Budget of one look-up.
+   *
+   * @defaultValue 150
+   */
+  lookupTimeoutMs?: number
+}
+
+/** The default of every option that has one. The README's tables are compared with these. */
+export const redisDefaults = {
+  mode: 'replica',
+  maxStalenessMs: 5000,
+  whenStale: 'lookup',
+  prefix: 'kickout',
+  partitions: 1,
+  retentionSeconds: defaultRetentionSeconds,
+  minReplicas: 0,
+  lookupTimeoutMs: 150,
+} as const
+
+export interface LayoutSettings {
+  /** The client's own `keyPrefix`, in front of everything. */
+  readonly keyPrefix: string
+  readonly prefix: string
+  readonly partitions: number
+  readonly retentionMs: number
+  readonly minReplicas: number
+  readonly onEvent: ((event: RevocationsEvent) => void) | undefined
+}
+
+export interface RevocationsSettings extends LayoutSettings {
+  readonly mode: 'replica' | 'lookup'
+  readonly maxStalenessMs: number
+  readonly whenStale: 'lookup' | 'reject' | 'accept'
+  readonly issuer: string | undefined
+  readonly lookupTimeoutMs: number
+}
+
+const layoutNames = ['prefix', 'partitions', 'retentionSeconds', 'minReplicas', 'onEvent'] as const
+const revocationsNames = [
+  ...layoutNames,
+  'mode',
+  'maxStalenessMs',
+  'whenStale',
+  'issuer',
+  'lookupTimeoutMs',
+] as const
+
+/** The partition is two bytes of a refresh token. */
+const maxPartitions = 65_535
+/** A proof is up to two blocking reads old when the next one comes. */
+const minStalenessMs = 250
+
+/** The `keyPrefix` of the user's client. Ours have none: it becomes part of our keys, which scripts build too. */
+export function keyPrefixOf(redis: RedisClient): string {
+  if (!redis.isCluster) return (redis as Redis).options.keyPrefix ?? ''
+  const { keyPrefix, redisOptions } = (redis as Cluster).options
+  return keyPrefix ?? (redisOptions as { keyPrefix?: string } | undefined)?.keyPrefix ?? ''
+}
+
+/** @throws TypeError unless it is an ioredis client, with a key prefix that leaves our hash tags alone */
+function assertClient(where: string, redis: unknown): asserts redis is RedisClient {
+  if (typeof (redis as Partial<RedisClient> | null)?.duplicate !== 'function') {
+    throw new TypeError(`${where}: the first argument must be an ioredis Redis or Cluster`)
+  }
+  if (/[{}]/.test(keyPrefixOf(redis as RedisClient))) {
+    throw new TypeError(
+      `${where}: the client's "keyPrefix" must not contain braces, which decide where keys lie on a Cluster`,
+    )
+  }
+}
+
+function readLayout(
+  where: string,
+  redis: RedisClient,
+  options: RedisLayoutOptions,
+): LayoutSettings {
+  assertClient(where, redis)
+  const prefix = readString(where, 'prefix', options.prefix) ?? redisDefaults.prefix
+  if (!/^[^{}\s]{1,64}$/.test(prefix)) {
+    throw optionError(
+      where,
+      'prefix',
+      'must have at most 64 characters, and neither braces nor spaces',
+    )
+  }
+  return {
+    keyPrefix: keyPrefixOf(redis),
+    prefix,
+    partitions: readNumber(where, 'partitions', options.partitions, {
+      fallback: redisDefaults.partitions,
+      min: 1,
+      max: maxPartitions,
+      integer: true,
+    }),
+    retentionMs:
+      readNumber(where, 'retentionSeconds', options.retentionSeconds, {
+        fallback: redisDefaults.retentionSeconds,
+        min: 1,
+      }) * 1000,
+    minReplicas: readNumber(where, 'minReplicas', options.minReplicas, {
+      fallback: redisDefaults.minReplicas,
+      min: 0,
+      integer: true,
+    }),
+    onEvent: readFunction(where, 'onEvent', options.onEvent),
+  }
+}
+
+/** @throws TypeError that names the option */
+export function readStoreSettings(redis: RedisClient, options: RedisStoreOptions): LayoutSettings {
+  assertOptions('redisStore', options, layoutNames)
+  return readLayout('redisStore', redis, options)
+}
+
+/** @throws TypeError that names the option */
+export function readRevocationsSettings(
+  redis: RedisClient,
+  options: RedisRevocationsOptions,
+): RevocationsSettings {
+  const where = 'redisRevocations'
+  assertOptions(where, options, revocationsNames)
+  return {
+    ...readLayout(where, redis, options),
+    mode: readChoice(where, 'mode', options.mode, ['replica', 'lookup'], redisDefaults.mode),
+    maxStalenessMs: readNumber(where, 'maxStalenessMs', options.maxStalenessMs, {
+      fallback: redisDefaults.maxStalenessMs,
+      min: minStalenessMs,
+    }),
+    whenStale: readChoice(
+      where,
+      'whenStale',
+      options.whenStale,
+      ['lookup', 'reject', 'accept'],
+      redisDefaults.whenStale,
+    ),
+    issuer: readString(where, 'issuer', options.issuer),
+    lookupTimeoutMs: readNumber(where, 'lookupTimeoutMs', options.lookupTimeoutMs, {
+      fallback: redisDefaults.lookupTimeoutMs,
+      min: 1,
+    }),
+  }
+}

@@ -1,0 +1,213 @@
+import type { Clock, Instant } from '../clock.ts'
+import { ageMs } from '../clock.ts'
+import type { RevocationsState } from '../events.ts'
+import type { LogEntry, LogHead, LogRound } from './log.ts'
+
+/**
+ * When a copy of the log may be trusted: a pure state machine, one per partition. The loop that talks to Redis only feeds
+ * it and does what it says.
+ *
+ * The trade: a server that wrongly believes its copy to be complete lets kicked-out tokens in; one that wrongly doubts it
+ * reads the log once more, or answers 503 for a moment. So every doubt means reading the whole window again.
+ *
+ * | event     | in state          | and                                         | outcome                         |
+ * | --------- | ----------------- | ------------------------------------------- | ------------------------------- |
+ * | connected | never loaded      |                                             | load                            |
+ * | connected | loaded            | same epoch, same primary, no number missing | follow from the cursor          |
+ * | connected | loaded            | anything else                               | load (`epoch` `failover` `regressed`) |
+ * | loaded    | any               | the window is whole                         | follow                          |
+ * | loaded    | any               | entries are missing from it                 | begin a new epoch, load         |
+ * | round     | following         | nothing newer, every number accounted for   | proof: complete as of its sending |
+ * | round     | following         | more to come                                | follow, no proof                |
+ * | round     | following         | epoch, number or window does not fit        | load (`epoch` `regressed` `sequence`), or begin a new epoch |
+ * | round     | following         | an entry that cannot be read                | follow, no proof (`entry`)      |
+ *
+ * The proof is the *send* time of a round, never the arrival of its answer: after a pause the kernel hands over old
+ * answers and everything looks fresh. And it is never a local timeout, which proves nothing.
+ */
+export interface PartitionState {
+  /** Set by the first complete load and never taken back: from then on this process remembers. */
+  readonly loaded: boolean
+  readonly epoch: string | undefined
+  /** Names the primary and its history; a failover changes it. */
+  readonly replicationId: string | undefined
+  /** Number of the last entry applied. */
+  readonly seq: number
+  /** Position of the last entry applied. */
+  readonly cursor: string
+  /** The window holds an entry that cannot be read, so nothing can be proved by what was read. */
+  readonly poisoned: boolean
+  readonly proof: Instant | undefined
+}
+
+/** Why the window is read again. */
+export type GapCause =
+  'first' | 'epoch' | 'failover' | 'regressed' | 'sequence' | 'window' | 'entry'
+
+export type Step =
+  | { readonly state: PartitionState; readonly then: 'follow'; readonly cause?: 'entry' }
+  | {
+      readonly state: PartitionState
+      readonly then: 'load' | 'renew-epoch'
+      readonly cause: GapCause
+    }
+
+/** The position before every entry. */
+export const logStart = '0-0'
+
+/**
+ * How old an epoch has to be before a server that boots trusts it. In between, servers that remember an earlier epoch
+ * write what they remember again.
+ */
+export const epochSettleMs = 800
+
+export const initialPartition: PartitionState = {
+  loaded: false,
+  epoch: undefined,
+  replicationId: undefined,
+  seq: 0,
+  cursor: logStart,
+  poisoned: false,
+  proof: undefined,
+}
+
+function load(state: PartitionState, cause: GapCause): Step {
+  return { state, then: 'load', cause }
+}
+
+/** Whether the log lacks entries that it has to have: somebody else trimmed or deleted it. */
+function isWindowBroken(head: LogHead): boolean {
+  return head.length < head.seq - head.first + 1
+}
+
+function doubtAbout(state: PartitionState, head: LogHead): GapCause | undefined {
+  if (head.epoch !== state.epoch) return 'epoch'
+  return head.seq < state.seq ? 'regressed' : undefined
+}
+
+/** A connection to a primary was made. */
+export function onConnected(state: PartitionState, head: LogHead, replicationId: string): Step {
+  if (!state.loaded) return load({ ...state, replicationId }, 'first')
+  const connected = { ...state, replicationId }
+  if (replicationId !== state.replicationId) return load(connected, 'failover')
+  const doubt = doubtAbout(state, head)
+  return doubt ? load(connected, doubt) : { state: connected, then: 'follow' }
+}
+
+/** Numbers follow one another; what cannot be read has none. */
+function readNumbers(
+  entries: readonly LogEntry[],
+  previous: number | undefined,
+): { last: number | undefined; contiguous: boolean; poisoned: boolean } {
+  let last = previous
+  let contiguous = true
+  let poisoned = false
+  for (const { seq, revocation } of entries) {
+    if (seq === undefined || revocation === undefined) {
+      poisoned = true
+      continue
+    }
+    if (last !== undefined && seq !== last + 1) contiguous = false
+    last = seq
+  }
+  return { last, contiguous, poisoned }
+}
+
+/** What the chunks of a load amount to. */
+export interface LoadSummary {
+  readonly first: number | undefined
+  readonly last: number | undefined
+  readonly contiguous: boolean
+  readonly poisoned: boolean
+  readonly cursor: string
+}
+
+export const emptyLoad: LoadSummary = {
+  first: undefined,
+  last: undefined,
+  contiguous: true,
+  poisoned: false,
+  cursor: logStart,
+}
+
+/**
+ * Adds one chunk of a load to what came before it.
+ *
+ * @param first - from which number on entries have to be complete; what lies before may have holes
+ */
+export function addChunk(
+  summary: LoadSummary,
+  entries: readonly LogEntry[],
+  first: number,
+): LoadSummary {
+  const counted = entries.filter(({ seq }) => seq === undefined || seq >= first)
+  const numbers = readNumbers(counted, summary.last)
+  return {
+    first: summary.first ?? counted.find(({ seq }) => seq !== undefined)?.seq,
+    last: numbers.last,
+    contiguous: summary.contiguous && numbers.contiguous,
+    poisoned: summary.poisoned || numbers.poisoned,
+    cursor: entries.at(-1)?.position ?? summary.cursor,
+  }
+}
+
+/**
+ * The whole window was read.
+ *
+ * @param head - as it was *before* the first chunk
+ */
+export function onLoaded(state: PartitionState, head: LogHead, summary: LoadSummary): Step {
+  const isEmpty = head.seq < head.first
+  const isWhole = isEmpty || (summary.first === head.first && (summary.last ?? 0) >= head.seq)
+  const next: PartitionState = {
+    ...state,
+    epoch: head.epoch,
+    seq: summary.last ?? head.seq,
+    cursor: summary.cursor,
+    poisoned: summary.poisoned,
+  }
+  if (!summary.contiguous) return { state: next, then: 'renew-epoch', cause: 'sequence' }
+  if (!isWhole) return { state: next, then: 'renew-epoch', cause: 'window' }
+  return { state: { ...next, loaded: true }, then: 'follow' }
+}
+
+/** A round came back. Its entries were applied to the denylist whatever this says: applying is never wrong. */
+export function onRound(state: PartitionState, round: LogRound): Step {
+  const { head, entries, limit, sentAt } = round
+  const doubt = doubtAbout(state, head)
+  if (doubt) return load(state, doubt)
+  if (isWindowBroken(head)) return { state, then: 'renew-epoch', cause: 'window' }
+  const numbers = readNumbers(entries, state.seq)
+  if (!numbers.contiguous) return load(state, 'sequence')
+  const next: PartitionState = {
+    ...state,
+    seq: numbers.last ?? state.seq,
+    cursor: entries.at(-1)?.position ?? state.cursor,
+    poisoned: state.poisoned || numbers.poisoned,
+  }
+  if (entries.length >= limit) return { state: next, then: 'follow' }
+  if (next.poisoned) return { state: next, then: 'follow', cause: 'entry' }
+  if (head.seq > next.seq) return load(next, 'sequence')
+  // A server that remembers is complete whatever the epoch's age; one that boots waits for those that remember.
+  const isSettled = state.proof !== undefined || head.now - head.createdAt >= epochSettleMs
+  return { state: isSettled ? { ...next, proof: sentAt } : next, then: 'follow' }
+}
+
+export interface Freshness {
+  readonly state: Exclude<RevocationsState, 'closed'>
+  readonly stalenessMs: number
+}
+
+/** How fresh a copy of all partitions is, judged now and on both clocks: as fresh as its stalest part. */
+export function freshnessOf(
+  partitions: readonly PartitionState[],
+  maxStalenessMs: number,
+  clock: Clock,
+): Freshness {
+  let stalenessMs = 0
+  for (const { proof } of partitions) {
+    if (!proof) return { state: 'starting', stalenessMs: Number.POSITIVE_INFINITY }
+    stalenessMs = Math.max(stalenessMs, ageMs(proof, clock))
+  }
+  return { state: stalenessMs <= maxStalenessMs ? 'live' : 'stale', stalenessMs }
+}
