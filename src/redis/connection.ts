@@ -79,32 +79,56 @@ export class Timeout extends Error {
   override readonly name = 'Timeout'
 }
 
+type Command<Reply> = (client: RedisClient) => Promise<Reply>
+
+/** How often a patient command may outlast its budget while the server goes on answering others. */
+const maxPatience = 5
+
 /**
  * The connection for commands: one per deployment of ours in a process, made after the user's client and on first use.
- * Every command has a budget, and one that overruns it takes the connection down, so that nothing piles up behind a server
- * that hangs.
+ * Every command has a budget, and a server that is silent for the whole of it loses the connection, so that nothing piles
+ * up behind one that hangs.
  */
 export class CommandConnection {
   readonly #template: RedisClient
   #client: RedisClient | undefined
   #connected: Promise<void> | undefined
+  #answeredAtMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(template: RedisClient) {
     this.#template = template
   }
 
-  async run<Reply>(
-    budgetMs: number,
-    command: (client: RedisClient) => Promise<Reply>,
-  ): Promise<Reply> {
-    const deadline = performance.now() + budgetMs
+  /** Runs a command that has to be answered within its budget, come what may. */
+  async run<Reply>(budgetMs: number, command: Command<Reply>): Promise<Reply> {
+    return this.#run(budgetMs, budgetMs, command)
+  }
+
+  /** Runs a command that may wait its turn behind others, as long as the server goes on answering. */
+  async runPatiently<Reply>(budgetMs: number, command: Command<Reply>): Promise<Reply> {
+    return this.#run(budgetMs, budgetMs * maxPatience, command)
+  }
+
+  async #run<Reply>(budgetMs: number, limitMs: number, command: Command<Reply>): Promise<Reply> {
+    const startedAtMs = performance.now()
     const client = await within(this.#ready(), budgetMs, 'Connecting to Redis')
-    try {
-      return await within(command(client), Math.max(1, deadline - performance.now()), 'Redis')
-    } catch (error) {
-      if (error instanceof Timeout) this.#restart(client)
-      throw error
+    const reply = command(client)
+    for (;;) {
+      const silentSinceMs = Math.max(startedAtMs, limitMs > budgetMs ? this.#answeredAtMs : 0)
+      const patienceMs =
+        Math.min(silentSinceMs + budgetMs, startedAtMs + limitMs) - performance.now()
+      try {
+        const answer = await within(reply, Math.max(1, patienceMs), 'Redis')
+        this.#answeredAtMs = performance.now()
+        return answer
+      } catch (error) {
+        if (!(error instanceof Timeout)) throw error
+        const isSilent = this.#answeredAtMs < performance.now() - budgetMs
+        if (isSilent) this.#restart(client)
+        if (isSilent || performance.now() >= startedAtMs + limitMs || limitMs === budgetMs)
+          throw error
+      }
     }
   }
 
@@ -180,10 +204,17 @@ export class CommandConnection {
 
   async #waitUntilReady(client: RedisClient): Promise<void> {
     const ready = new Promise<void>((resolve, reject) => {
-      client.once('ready', resolve)
-      client.once('end', () => reject(new Error('The connection to Redis was closed')))
+      const onReady = (): void => {
+        client.off('end', onEnd)
+        resolve()
+      }
+      const onEnd = (): void => {
+        client.off('ready', onReady)
+        reject(new Error('The connection to Redis was closed'))
+      }
+      client.once('ready', onReady)
+      client.once('end', onEnd)
     })
-    if (client.status === 'wait' || client.status === 'end') client.connect().catch(() => undefined)
     await ready
   }
 

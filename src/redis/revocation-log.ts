@@ -87,7 +87,7 @@ export class RevocationLog {
     const partition = this.keys.partitionOf(level, issuer, id)
     try {
       if (level === 'client' || level === 'everyone') await this.#setHorizons(level, issuer, id)
-      const reply = await this.#connection.run(writeBudgetMs, async (client) => {
+      const reply = await this.#connection.runPatiently(writeBudgetMs, async (client) => {
         const node =
           this.settings.minReplicas > 0
             ? await this.#connection.nodeOf(client, this.keys.meta(partition))
@@ -142,7 +142,7 @@ export class RevocationLog {
   ): Promise<void> {
     const { level, issuer, id, at, version, reason } = revocation
     const partition = this.keys.partitionOf(level, issuer, id)
-    await this.#connection.run(writeBudgetMs, async (client) =>
+    await this.#connection.runPatiently(writeBudgetMs, async (client) =>
       reassertScript(client, this.#keysOf(revocation), {
         ...this.opening,
         level,
@@ -165,7 +165,7 @@ export class RevocationLog {
     try {
       const pages = await Promise.all(
         streams.map(async (stream) =>
-          this.#connection.run(writeBudgetMs, async (client) =>
+          this.#connection.runPatiently(writeBudgetMs, async (client) =>
             client.xrevrange(stream, '+', '-', 'COUNT', limit),
           ),
         ),
@@ -210,7 +210,7 @@ export class RevocationLog {
   }
 
   async #readNodes(partition: number): Promise<NodeReport[]> {
-    return this.#connection.run(writeBudgetMs, async (client) =>
+    return this.#connection.runPatiently(writeBudgetMs, async (client) =>
       readNodesScript(client, { nodes_key: this.keys.nodes(partition) }, {}),
     )
   }
@@ -221,7 +221,7 @@ export class RevocationLog {
     const horizon = this.keys.horizon(level, issuer, id)
     await Promise.all(
       others.map(async (partition) =>
-        this.#connection.run(writeBudgetMs, async (client) =>
+        this.#connection.runPatiently(writeBudgetMs, async (client) =>
           setHorizonScript(
             client,
             { meta_key: this.keys.meta(partition), horizons_key: this.keys.horizons(partition) },

@@ -208,7 +208,7 @@ export class RedisSessionStore implements SessionStore {
 
   async #run<Reply>(command: (client: RedisClient) => Promise<Reply>): Promise<Reply> {
     try {
-      return await this.#connection.run(writeBudgetMs, command)
+      return await this.#connection.runPatiently(writeBudgetMs, command)
     } catch (error) {
       throw toUnavailable('sessions', 'The session store failed', error)
     }
