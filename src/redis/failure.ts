@@ -28,6 +28,11 @@ export function isDemoted(error: unknown): boolean {
   )
 }
 
+/** Whether the user of the connection lacks a permission (ACL). */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof Error && /\bNOPERM\b|ACL failure|can't run this command/.test(error.message)
+}
+
 /** Whether the data in Redis was laid out for another number of partitions. */
 export function isUnfit(error: unknown): boolean {
   return (

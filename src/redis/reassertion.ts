@@ -1,4 +1,5 @@
 import type { Denylist } from '../revocation/denylist.ts'
+import { isForbidden } from './failure.ts'
 import type { RevocationLog } from './revocation-log.ts'
 
 /** Spread over a fleet: what one server has written again arrives at the others before they begin. */
@@ -43,7 +44,9 @@ export class Reassertion {
       try {
         await this.#writeAll(partition, sinceMs)
         return
-      } catch {
+      } catch (error) {
+        // A user that may only read leaves it to those that may write.
+        if (isForbidden(error)) return
         // Redis went away again. What is missing stays missing until it was written.
         await pause(retryMs)
       }

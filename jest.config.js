@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const manifest = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'))
+
+/** The package's own name leads to src, so that no unit test depends on a build. */
+const ownEntries = Object.fromEntries(
+  Object.entries(manifest.exports)
+    .filter(([, target]) => typeof target === 'object')
+    .map(([subpath, target]) => [
+      `^${manifest.name}${subpath.slice(1)}$`,
+      target.default.replace(/^\.\/dist\/(.*)\.js$/, '<rootDir>/src/$1.ts'),
+    ]),
+)
+
+/** EXPRESS_MAJOR=4 and IOREDIS_MAJOR=5 run the same tests with the older peers. */
+const olderPeers = {
+  ...(process.env.EXPRESS_MAJOR === '4'
+    ? { '^express$': fileURLToPath(import.meta.resolve('express4')) }
+    : {}),
+  ...(process.env.IOREDIS_MAJOR === '5'
+    ? { '^ioredis$': fileURLToPath(import.meta.resolve('ioredis5')) }
+    : {}),
+}
+
+const project = (displayName, folders, { timeoutMs = 5_000, ...options } = {}) => ({
+  displayName,
+  rootDir: import.meta.dirname,
+  testMatch: folders.map((folder) => `<rootDir>/test/${folder}`),
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/coverage/'],
+  moduleNameMapper: { ...ownEntries, ...olderPeers },
+  transform: {
+    '\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          parser: { syntax: 'typescript' },
+          target: 'es2023',
+          transform: { verbatimModuleSyntax: true },
+        },
+      },
+    ],
+  },
+  globals: { PROJECT_TIMEOUT_MS: timeoutMs },
+  setupFilesAfterEnv: ['<rootDir>/scripts/jest-timeout.mjs'],
+  ...options,
+})
+
+const elsewhere = ['redis', 'repository', 'browser', 'drills', 'support', 'contracts']
+
+/** @type {import('jest').Config} */
+export default {
+  projects: [
+    project('unit', ['**/*.test.ts'], {
+      testPathIgnorePatterns: elsewhere.map((folder) => `<rootDir>/test/${folder}/`),
+    }),
+    project('redis', ['redis/**/*.test.ts'], { timeoutMs: 15_000 }),
+    project('repository', ['repository/**/*.test.ts'], { timeoutMs: 60_000 }),
+    project('browser', ['browser/**/*.test.ts'], { timeoutMs: 60_000 }),
+    project('drills', ['drills/**/*.test.ts'], { timeoutMs: 600_000 }),
+  ],
+  reporters: ['default', '<rootDir>/scripts/jest-counts.mjs'],
+  coverageProvider: 'v8',
+  coverageDirectory: 'coverage',
+  collectCoverageFrom: ['src/**/*.ts'],
+}

@@ -1,0 +1,268 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+
+/*
+ * The package as its users get it: packed, installed into an empty project, loaded and compiled there.
+ * test/repository/consumer holds the files of that project.
+ */
+
+const root = join(import.meta.dirname, '../..')
+const tsc = join(root, 'node_modules/typescript/bin/tsc')
+
+interface Manifest {
+  readonly version: string
+  readonly files: string[]
+  readonly exports: Record<string, unknown>
+}
+interface Peers {
+  readonly name: string
+  /** Where the wanted version is installed in this repository, by package. */
+  readonly packages: Record<string, string>
+  /** Packages that only types come from, with a range. */
+  readonly types: Record<string, string>
+}
+
+const CONSUMERS: Peers[] = [
+  {
+    name: 'Express 5 and ioredis 6',
+    packages: { express: 'express', ioredis: 'ioredis' },
+    types: { '@types/express': '^5.0.0' },
+  },
+  {
+    name: 'Express 4 and ioredis 5',
+    packages: { express: 'express4', ioredis: 'ioredis5' },
+    types: { '@types/express': '^4.17.21' },
+  },
+  {
+    name: 'Express 5 without ioredis',
+    packages: { express: 'express' },
+    types: { '@types/express': '^5.0.0' },
+  },
+]
+
+/** What CONTRACT and README promise of each entry, at least. */
+const NAMES: Record<string, string[]> = {
+  'express-kickout': [
+    'authErrorHandler',
+    'getAuth',
+    'isAuthError',
+    'memoryRevocations',
+    'requireAnyScope',
+    'requireAuth',
+    'requireClaim',
+    'requireScope',
+  ],
+  'express-kickout/issuer': [
+    'createIssuer',
+    'generateSigningKey',
+    'hashClientSecret',
+    'memoryStore',
+  ],
+  'express-kickout/admin': ['adminRouter'],
+  'express-kickout/redis': ['redisRevocations', 'redisStore'],
+  'express-kickout/testing': ['createTestIssuer'],
+  'express-kickout/augment': [],
+}
+
+/** How consumers compile. CommonJS may `require()` an ES module from `nodenext` on. */
+const COMPILERS = [
+  { module: 'nodenext', moduleResolution: 'nodenext', requires: true },
+  { module: 'node16', moduleResolution: 'node16', requires: false },
+  { module: 'esnext', moduleResolution: 'bundler', requires: false },
+]
+
+/** Fetched by npx, which took 5 to 8 s each; a second later on. */
+const OTHER_NODES = [22, 24]
+
+const exec = promisify(execFile)
+/** For what may have to download. */
+const slow = { timeoutMs: 120_000 }
+let work: string
+
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'kickout-package-'))
+  await run('npm', ['pack', '--silent', '--pack-destination', work], root, slow)
+  const tarball = (await readdir(work)).find((name) => name.endsWith('.tgz'))
+  if (tarball === undefined) throw new Error('npm pack made no tarball')
+  for (const consumer of CONSUMERS) await install(consumer, join(work, tarball))
+}, 300_000)
+
+afterAll(async () => {
+  await rm(work, { recursive: true, force: true })
+})
+
+describe('the tarball', () => {
+  test('holds the code and types of src, the files of package.json, and nothing else', async () => {
+    const { files } = await manifestIn(root)
+    const sources = await filesIn(join(root, 'src'))
+    const built = sources
+      .map((name) => name.replace(/\.ts$/, ''))
+      .flatMap((name) => [`dist/${name}.js`, `dist/${name}.d.ts`])
+    const packed = await filesIn(installed(CONSUMERS[0]!))
+    expect(packed).toEqual(
+      ['package.json', ...files.filter((name) => name !== 'dist'), ...built].sort(),
+    )
+  })
+
+  test('points to no source map', async () => {
+    const folder = installed(CONSUMERS[0]!)
+    for (const file of await filesIn(folder)) {
+      expect(await readFile(join(folder, file), 'utf8')).not.toContain('sourceMappingURL')
+    }
+  })
+
+  test('has every entry that is checked here, and no other', async () => {
+    const { exports } = await manifestIn(root)
+    const entries = Object.keys(exports).filter((subpath) => subpath !== './package.json')
+    expect(entries.map((subpath) => `express-kickout${subpath.slice(1)}`).sort()).toEqual(
+      Object.keys(NAMES).sort(),
+    )
+  })
+})
+
+describe.each(CONSUMERS)('with $name', (consumer) => {
+  const hasRedis = 'ioredis' in consumer.packages
+  const entries = Object.keys(NAMES).filter((name) => hasRedis || !name.endsWith('/redis'))
+
+  test('every entry gives the same names by import and by require()', async () => {
+    const { stdout } = await run('node', ['names.mjs', ...entries], folderOf(consumer))
+    const given = JSON.parse(stdout) as Record<string, { imported: string[]; required: string[] }>
+    for (const entry of entries) {
+      const { imported, required } = given[entry]!
+      expect(imported).toEqual(expect.arrayContaining(NAMES[entry]!))
+      // The markers by which a CommonJS loader tells an ES module.
+      const markers = ['__esModule', 'module.exports']
+      expect(required.filter((name) => !markers.includes(name))).toEqual(imported)
+    }
+  })
+
+  // How modules are found does not depend on the peers: all ways once, then the strictest one.
+  const compilers = consumer === CONSUMERS[0] ? COMPILERS : COMPILERS.slice(0, 1)
+  test.each(compilers)('compiles as $module, $moduleResolution', async (compiler) => {
+    const { requires, ...options } = compiler
+    const files = [
+      'api.mts',
+      ...(hasRedis ? ['redis.mts'] : []),
+      ...(requires ? ['require.cts'] : []),
+    ]
+    const project = `tsconfig.${options.module}.json`
+    await writeFile(
+      join(folderOf(consumer), project),
+      JSON.stringify({
+        compilerOptions: {
+          ...options,
+          target: 'es2022',
+          lib: ['es2022'],
+          types: ['node'],
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          skipLibCheck: false,
+          noEmit: true,
+        },
+        files,
+      }),
+    )
+    await run(process.execPath, [tsc, '-p', project], folderOf(consumer))
+  })
+
+  test('guards a route and kicks out, prints nothing, keeps no process alive', async () => {
+    const { stdout, stderr } = await run('node', ['smoke.mjs'], folderOf(consumer))
+    expect({ stdout, stderr }).toEqual({ stdout: 'kicked out\n', stderr: '' })
+  })
+
+  test('a resource server loads neither the issuer nor anything of Redis', async () => {
+    const loaded = await modulesLoadedBy('resource-server.mjs', folderOf(consumer))
+    const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
+    expect(loaded).toContain(`${ours}index.js`)
+    const unwanted =
+      /\/express-kickout\/dist\/(redis|issuer|admin|testing)\/|\/node_modules\/ioredis\//
+    expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
+  })
+})
+
+describe('on other versions of Node', () => {
+  const runs = OTHER_NODES.flatMap((node) =>
+    CONSUMERS.slice(0, 2).map((peers) => ({ node, peers })),
+  )
+  test.each(runs)(
+    'Node $node, $peers.name',
+    async ({ node, peers }) => {
+      const command = ['--yes', '--prefer-offline', '--package', `node@${node}`, '--', 'node']
+      const { stdout: version } = await run('npx', [...command, '--version'], folderOf(peers), slow)
+      expect(version).toMatch(new RegExp(`^v${node}\\.`))
+      const { stdout } = await run('npx', [...command, 'smoke.mjs'], folderOf(peers))
+      expect(stdout).toBe('kicked out\n')
+      await run('npx', [...command, 'names.mjs', ...Object.keys(NAMES)], folderOf(peers))
+    },
+    180_000,
+  )
+})
+
+function folderOf(consumer: Peers): string {
+  return join(work, consumer.name.replaceAll(' ', '-'))
+}
+
+function installed(consumer: Peers): string {
+  return join(folderOf(consumer), 'node_modules/express-kickout')
+}
+
+async function install(consumer: Peers, tarball: string): Promise<void> {
+  const folder = folderOf(consumer)
+  await mkdir(folder)
+  await cp(join(import.meta.dirname, 'consumer'), folder, { recursive: true })
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  const { version: nodeTypes } = await manifestIn(join(root, 'node_modules/@types/node'))
+  const wanted: Record<string, string> = { ...consumer.types, '@types/node': nodeTypes }
+  for (const [name, alias] of Object.entries(consumer.packages)) {
+    wanted[name] = (await manifestIn(join(root, 'node_modules', alias))).version
+  }
+  const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--silent']
+  const packages = Object.entries(wanted).map(([name, range]) => `${name}@${range}`)
+  await run('npm', ['install', ...flags, tarball, ...packages], folder, slow)
+}
+
+async function modulesLoadedBy(script: string, folder: string): Promise<string[]> {
+  const record = join(folder, 'loaded.txt')
+  await writeFile(record, '')
+  const { stdout } = await run('node', ['--import', './record-loads.mjs', script], folder, {
+    env: { LOADED_MODULES: record },
+  })
+  const commonJs = JSON.parse(stdout.trim().split('\n').at(-1) ?? '[]') as string[]
+  const modules = (await readFile(record, 'utf8')).trim().split('\n')
+  return [...modules, ...commonJs.map((path) => pathToFileURL(path).href)]
+}
+
+async function manifestIn(folder: string): Promise<Manifest> {
+  return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest
+}
+
+/** Paths below a folder, sorted, with `/`. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .map((path) => path.replaceAll('\\', '/'))
+    .sort()
+}
+
+/** Runs a command to its end. @throws Error with all that it printed, when it fails or does not end by itself. */
+async function run(
+  command: string,
+  args: string[],
+  cwd: string,
+  { env = {}, timeoutMs = 30_000 }: { env?: Record<string, string>; timeoutMs?: number } = {},
+): Promise<{ stdout: string; stderr: string }> {
+  try {
+    return await exec(command, args, { cwd, env: { ...process.env, ...env }, timeout: timeoutMs })
+  } catch (error) {
+    const { stdout, stderr, killed } = error as { stdout: string; stderr: string; killed: boolean }
+    const how = killed ? `did not end within ${timeoutMs} ms` : 'failed'
+    throw new Error(`${command} ${args.join(' ')} ${how}:\n${stdout}\n${stderr}`, { cause: error })
+  }
+}
