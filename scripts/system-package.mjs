@@ -3,8 +3,9 @@ import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /**
- * Makes sure that a program is there, installing it with the system's package manager without asking. Says nothing
- * when it is there already; ends this process with 1 and a message when it cannot be had.
+ * Makes sure that a program is there, installing it with the system's package manager without
+ * asking. Says nothing when it is there already; ends this process with 1 and a message when it
+ * cannot be had.
  * @param {{ isPresent: () => boolean, debian: string, brew: string[], advice: string }} program
  */
 export function ensureProgram({ isPresent, debian, brew, advice }) {

@@ -1,83 +1,15 @@
-import type { Cluster, Redis } from 'ioredis'
-import { UnfitRedis } from './failure.ts'
+import type { Redis } from 'ioredis'
+import { isDemoted } from './failure.ts'
+import { inspect } from './inspect.ts'
 import type { Keys } from './keys.ts'
+import {
+  connectTimeoutMs,
+  duplicateForCommands,
+  duplicateForReading,
+  isCluster,
+} from './own-client.ts'
 import type { RedisClient } from './settings.ts'
-
-/** How long one attempt to connect may take. */
-const connectTimeoutMs = 2000
-const maxReconnectDelayMs = 400
-
-/** Spread, so that a fleet does not come back all at once. */
-export function reconnectDelayMs(attempt: number): number {
-  const delay = Math.min(maxReconnectDelayMs, 25 * 2 ** Math.min(attempt, 5))
-  return delay / 2 + Math.random() * (delay / 2)
-}
-
-function isCluster(client: RedisClient): client is Cluster {
-  return client.isCluster
-}
-
-/**
- * Overrides for every connection of ours. Nothing is queued while there is no connection and nothing is sent twice: a
- * command that waits for minutes, or runs again by itself, is worse than one that fails.
- */
-const ownConnection = {
-  keyPrefix: '',
-  lazyConnect: true,
-  enableOfflineQueue: false,
-  enableAutoPipelining: false,
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
-  connectTimeout: connectTimeoutMs,
-  replyMapping: 'legacy',
-} as const
-
-function duplicateForCommands(template: RedisClient): RedisClient {
-  if (isCluster(template)) {
-    return template.duplicate([], {
-      keyPrefix: '',
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      enableAutoPipelining: false,
-      scaleReads: 'master',
-      clusterRetryStrategy: reconnectDelayMs,
-      redisOptions: {
-        ...template.options.redisOptions,
-        keyPrefix: '',
-        connectTimeout: connectTimeoutMs,
-        replyMapping: 'legacy',
-      },
-    }) as Cluster
-  }
-  return template.duplicate({ ...ownConnection, retryStrategy: reconnectDelayMs }) as Redis
-}
-
-/** Settles with the promise, or rejects after a while. What comes later is nobody's business any more. */
-export async function within<Value>(
-  promise: Promise<Value>,
-  ms: number,
-  what: string,
-): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Timeout(`${what} took longer than ${Math.ceil(ms)} ms`)),
-      ms,
-    )
-    timer.unref()
-  })
-  try {
-    return await Promise.race([promise, timeout])
-  } finally {
-    clearTimeout(timer)
-    promise.catch(() => undefined)
-  }
-}
-
-/** Redis did not answer in time. */
-export class Timeout extends Error {
-  override readonly name = 'Timeout'
-}
+import { Timeout, within } from './timeout.ts'
 
 type Command<Reply> = (client: RedisClient) => Promise<Reply>
 
@@ -94,6 +26,9 @@ export class CommandConnection {
   #client: RedisClient | undefined
   #connected: Promise<void> | undefined
   #answeredAtMs = Number.NEGATIVE_INFINITY
+  #connectFailure: Error | undefined
+  #holding: CommandConnection | undefined
+  #connectionNumber = 0
   #closed = false
 
   constructor(template: RedisClient) {
@@ -112,7 +47,12 @@ export class CommandConnection {
 
   async #run<Reply>(budgetMs: number, limitMs: number, command: Command<Reply>): Promise<Reply> {
     const startedAtMs = performance.now()
-    const client = await within(this.#ready(), budgetMs, 'Connecting to Redis')
+    const client = await within(this.#ready(), budgetMs, 'Connecting to Redis').catch(
+      (error: unknown) => {
+        // Why the attempts fail says more than that they take long.
+        throw this.#connectFailure ?? error
+      },
+    )
     const reply = command(client)
     for (;;) {
       const silentSinceMs = Math.max(startedAtMs, limitMs > budgetMs ? this.#answeredAtMs : 0)
@@ -123,13 +63,23 @@ export class CommandConnection {
         this.#answeredAtMs = performance.now()
         return answer
       } catch (error) {
+        // Whoever asks for the primary again, by Sentinel or by name, may be led to another one.
+        if (isDemoted(error)) this.#restart(client)
         if (!(error instanceof Timeout)) throw error
+        this.refreshSlots()
         const isSilent = this.#answeredAtMs < performance.now() - budgetMs
         if (isSilent) this.#restart(client)
         if (isSilent || performance.now() >= startedAtMs + limitMs || limitMs === budgetMs)
           throw error
       }
     }
+  }
+
+  /** Another connection, made on first use, for commands that hold theirs up. It is closed with this one. */
+  get holding(): CommandConnection {
+    this.#holding ??= new CommandConnection(this.#template)
+    if (this.#closed) this.#holding.close()
+    return this.#holding
   }
 
   /** The client of the primary that holds a key: on a Cluster that of one node, elsewhere the only one. */
@@ -150,13 +100,9 @@ export class CommandConnection {
    */
   async dedicated(key: string): Promise<Redis> {
     const node = isCluster(this.#template)
-      ? await this.nodeOf(await this.#ready(), key)
+      ? await this.nodeOf(await within(this.#ready(), connectTimeoutMs, 'Connecting to Redis'), key)
       : (this.#template as Redis)
-    const client = node.duplicate({
-      ...ownConnection,
-      readOnly: false,
-      retryStrategy: null,
-    }) as Redis
+    const client = duplicateForReading(node)
     client.on('error', () => undefined)
     try {
       await within(client.connect(), connectTimeoutMs, 'Connecting to Redis')
@@ -168,9 +114,13 @@ export class CommandConnection {
   }
 
   /** @throws UnfitRedis, see {@link inspect} */
-  async inspect(keys: Keys): Promise<void> {
-    const client = await within(this.#ready(), connectTimeoutMs, 'Connecting to Redis')
-    await inspect(await this.nodeOf(client, keys.meta(0)))
+  async inspect(keys: Keys, budgetMs: number): Promise<void> {
+    await this.run(budgetMs, async (client) => inspect(await this.nodeOf(client, keys.meta(0))))
+  }
+
+  /** Another one after each reconnect; 0 before the first connection. */
+  get connectionNumber(): number {
+    return this.#connectionNumber
   }
 
   /** On a Cluster: asks anew who holds which slot. */
@@ -181,6 +131,7 @@ export class CommandConnection {
   close(): void {
     this.#closed = true
     this.#client?.disconnect()
+    this.#holding?.close()
   }
 
   /** Resolves when commands can be sent; waits through a reconnect, and is shared by all that wait. */
@@ -198,7 +149,13 @@ export class CommandConnection {
   #create(): RedisClient {
     const client = duplicateForCommands(this.#template)
     // Failures reach whoever runs a command; an unheard 'error' event would be printed.
-    client.on('error', () => undefined)
+    client.on('error', (error: Error) => {
+      this.#connectFailure = error
+    })
+    client.on('ready', () => {
+      this.#connectionNumber++
+      this.#connectFailure = undefined
+    })
     return client
   }
 
@@ -215,6 +172,8 @@ export class CommandConnection {
       client.once('ready', onReady)
       client.once('end', onEnd)
     })
+    // It is lazy, and a cluster client that has given up stays so until it is asked.
+    if (client.status === 'wait' || client.status === 'end') client.connect().catch(() => undefined)
     await ready
   }
 
@@ -222,29 +181,4 @@ export class CommandConnection {
   #restart(client: RedisClient): void {
     if (client.status === 'ready') client.disconnect(true)
   }
-}
-
-function fieldOf(info: string, name: string): string {
-  return new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
-}
-
-/**
- * Looks a server over on each new connection.
- *
- * @returns what names this primary and its history
- * @throws UnfitRedis when it may evict keys: each eviction un-revokes somebody, without an error to anyone
- */
-export async function inspect(client: Redis): Promise<{ replicationId: string }> {
-  const [memory, replication] = await Promise.all([
-    client.info('memory'),
-    client.info('replication'),
-  ])
-  const policy = fieldOf(memory, 'maxmemory_policy')
-  if (policy !== '' && policy !== 'noeviction') {
-    throw new UnfitRedis(
-      `Redis has maxmemory-policy ${policy}, which deletes kick-outs when memory runs out: set it to noeviction`,
-    )
-  }
-  if (fieldOf(replication, 'role') === 'slave') throw new Error('READONLY The server is a replica')
-  return { replicationId: fieldOf(replication, 'master_replid') }
 }

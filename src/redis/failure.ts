@@ -17,7 +17,7 @@ export function describeFailure(error: unknown): string {
   if (partitions !== undefined) {
     return `Redis holds data of ${partitions} partitions: set "partitions" to that, or use another "prefix"`
   }
-  const [line = ''] = error.message.split('\n')
+  const [line = ''] = error.message.split(/\n|, with args beginning with/)
   return line.slice(0, maxDetailLength)
 }
 

@@ -1,5 +1,4 @@
 import type { AccessTokenClaims } from '../auth.ts'
-import type { Clock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
 import {
   idAtLevel,
@@ -10,49 +9,58 @@ import {
   type RevocationVerdict,
 } from '../revocation/revocation.ts'
 import type { CommandConnection } from './connection.ts'
-import { toUnavailable } from './failure.ts'
-import type { Keys } from './keys.ts'
+import { describeFailure, isUnfit, toUnavailable } from './failure.ts'
 import { decodeFact } from './revocation-codec.ts'
+import { type RevocationLog, writeBudgetMs } from './revocation-log.ts'
 import { lookupScript } from './scripts/lookup.ts'
 
 /** How long look-ups do not count after the log began anew: servers that remember write it again meanwhile. */
 const settleMs = 1000
 
-type Located = Partial<Record<RevocationLevel, number>>
+type Ids = Partial<Record<RevocationLevel, string>>
 
-/** Where each level of a token would lie. */
-function locate(claims: AccessTokenClaims, keys: Keys): Located {
-  return Object.fromEntries(
-    revocationLevels.flatMap((level) => {
-      const id = idAtLevel(level, claims)
-      return id === undefined ? [] : [[level, keys.partitionOf(level, claims.iss, id)]]
-    }),
-  )
-}
-
-/** Asks Redis about one token: one round trip, to each of the one or two partitions that can know it. */
+/**
+ * Asks Redis about one token: one round trip, to each of the one or two partitions that can know it. A log that has just
+ * lost its state says "not revoked" about everybody, so a young one does not count.
+ */
 export class Lookup {
   readonly #connection: CommandConnection
-  readonly #keys: Keys
+  readonly #log: RevocationLog
   readonly #budgetMs: number
-  readonly #clock: Clock
-  readonly #epochs = new Map<number, { epoch: string | undefined; since: number }>()
+  #inspectedConnection = 0
 
-  constructor(connection: CommandConnection, keys: Keys, budgetMs: number, clock: Clock) {
+  constructor(connection: CommandConnection, log: RevocationLog, budgetMs: number) {
     this.#connection = connection
-    this.#keys = keys
+    this.#log = log
     this.#budgetMs = budgetMs
-    this.#clock = clock
   }
 
-  /** @throws UnavailableError when Redis did not answer in time, or has just lost its state */
+  /** @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state */
   async check(claims: AccessTokenClaims): Promise<RevocationVerdict> {
-    const located = locate(claims, this.#keys)
-    const partitions = [...new Set(Object.values(located))]
+    const idsOfPartition = this.#locate(claims)
     const facts = new Map<RevocationLevel, RevocationFact>()
     try {
+      await this.#inspect(this.#budgetMs)
       await Promise.all(
-        partitions.map(async (partition) => this.#askPartition(partition, claims, located, facts)),
+        Array.from(idsOfPartition, async ([partition, ids]) => {
+          const { values, settledForMs } = await this.#ask(
+            partition,
+            claims.iss,
+            ids,
+            this.#budgetMs,
+          )
+          values.forEach((value, index) => {
+            const fact = decodeFact(value)
+            const level = revocationLevels[index]
+            if (fact && level) facts.set(level, fact)
+          })
+          if (settledForMs < settleMs) {
+            throw new UnavailableError(
+              'revocations',
+              'The log in Redis began just now, or is being told again what it lost',
+            )
+          }
+        }),
       )
     } catch (error) {
       throw toUnavailable('revocations', 'The look-up in Redis failed', error)
@@ -60,50 +68,79 @@ export class Lookup {
     return isRevoked(claims, { get: (_issuer, level) => facts.get(level) })
   }
 
-  async #askPartition(
+  /**
+   * Resolves when look-ups can be answered: the first ones of a new deployment begin its logs.
+   *
+   * @throws Error when Redis must not be used as it is set up
+   * @throws UnavailableError when it cannot be reached
+   */
+  async ready(): Promise<void> {
+    const { partitions } = this.#log.settings
+    try {
+      await this.#inspect(writeBudgetMs)
+      await Promise.all(
+        Array.from({ length: partitions }, async (_, partition) => {
+          const { settledForMs } = await this.#ask(partition, '', {}, writeBudgetMs)
+          if (settledForMs < settleMs) await pause(settleMs - settledForMs)
+        }),
+      )
+    } catch (error) {
+      if (isUnfit(error)) throw new Error(describeFailure(error))
+      throw toUnavailable('revocations', 'Redis cannot be asked', error)
+    }
+  }
+
+  /** What each partition that can know the token is asked for. */
+  #locate(claims: AccessTokenClaims): Map<number, Ids> {
+    const idsOfPartition = new Map<number, Ids>()
+    for (const level of revocationLevels) {
+      const id = idAtLevel(level, claims)
+      if (id === undefined) continue
+      const partition = this.#log.keys.partitionOf(level, claims.iss, id)
+      idsOfPartition.set(partition, { ...idsOfPartition.get(partition), [level]: id })
+    }
+    return idsOfPartition
+  }
+
+  async #ask(
     partition: number,
-    claims: AccessTokenClaims,
-    located: Located,
-    facts: Map<RevocationLevel, RevocationFact>,
-  ): Promise<void> {
-    const unused = `${this.#keys.base(partition)}-`
-    const keyOf = (level: RevocationLevel): string =>
-      located[level] === partition
-        ? this.#keys.deny(level, claims.iss, idAtLevel(level, claims) ?? '')
-        : unused
-    const { epoch, values } = await this.#connection.run(this.#budgetMs, async (client) =>
+    issuer: string,
+    ids: Ids,
+    budgetMs: number,
+  ): Promise<Awaited<ReturnType<typeof lookupScript>>> {
+    const { keys, opening } = this.#log
+    const keyOf = (level: RevocationLevel): string => {
+      const id = ids[level]
+      return id === undefined ? `${keys.base(partition)}-` : keys.deny(level, issuer, id)
+    }
+    return this.#connection.run(budgetMs, async (client) =>
       lookupScript(
         client,
         {
-          meta_key: this.#keys.meta(partition),
+          meta_key: keys.meta(partition),
+          stream_key: keys.stream(partition),
           token_key: keyOf('token'),
           session_key: keyOf('session'),
           subject_key: keyOf('subject'),
           client_key: keyOf('client'),
           everyone_key: keyOf('everyone'),
         },
-        {},
+        opening,
       ),
     )
-    revocationLevels.forEach((level, index) => {
-      const fact = decodeFact(values[index])
-      if (fact) facts.set(level, fact)
-    })
-    this.#assertSettled(partition, epoch)
   }
 
-  /** A log that lost its state says "not revoked" about everybody. */
-  #assertSettled(partition: number, epoch: string | undefined): void {
-    const now = this.#clock.monotonic()
-    const known = this.#epochs.get(partition)
-    if (known?.epoch !== epoch) {
-      // The first epoch that a process sees has nothing to be compared with.
-      const isFirst = !known || known.epoch === undefined
-      this.#epochs.set(partition, { epoch, since: isFirst ? Number.NEGATIVE_INFINITY : now })
-    }
-    const since = this.#epochs.get(partition)?.since ?? now
-    if (now - since < settleMs) {
-      throw new UnavailableError('revocations', 'Redis has lost its state and is being told again')
-    }
+  /** Once per connection: an evicting Redis forgets kick-outs without a word. */
+  async #inspect(budgetMs: number): Promise<void> {
+    const { connectionNumber } = this.#connection
+    if (connectionNumber > 0 && this.#inspectedConnection === connectionNumber) return
+    await this.#connection.inspect(this.#log.keys, budgetMs)
+    this.#inspectedConnection = this.#connection.connectionNumber
   }
+}
+
+async function pause(ms: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })
 }

@@ -15,12 +15,14 @@ import {
   type PartitionState,
   type Step,
 } from '../revocation/replica.ts'
-import { type CommandConnection, inspect, reconnectDelayMs, within } from './connection.ts'
-import { isDemoted } from './failure.ts'
+import type { CommandConnection } from './connection.ts'
+import { inspect } from './inspect.ts'
+import { reconnectDelayMs } from './own-client.ts'
 import { decodeEntry } from './revocation-codec.ts'
 import { newEpoch, type RevocationLog } from './revocation-log.ts'
 import { heartbeatScript, type HeartbeatReply } from './scripts/heartbeat.ts'
 import { renewEpochScript } from './scripts/renew-epoch.ts'
+import { within } from './timeout.ts'
 
 /** Entries of one read. Small enough that reading a million of them never holds the event loop for long. */
 const chunkSize = 500
@@ -80,7 +82,7 @@ export class Reader {
       } catch (error) {
         this.#disconnect()
         if (this.#closed) return
-        if (isDemoted(error)) this.#deps.connection.refreshSlots()
+        this.#deps.connection.refreshSlots()
         this.#deps.onFailure(error)
         await this.#pause(reconnectDelayMs(attempt))
       }
@@ -151,17 +153,22 @@ export class Reader {
   async #round(client: Redis): Promise<Step> {
     const { clock, log } = this.#deps
     const { partition } = this.#settings
-    const blockMs = this.#state.proof ? this.#settings.blockMs : bootBlockMs
+    const { junk } = this.#state
+    const isBooting = this.#state.proof === undefined && junk === undefined
+    const blockMs = isBooting ? bootBlockMs : this.#settings.blockMs
+    const stream = log.keys.stream(partition)
     const sentAt = instantOf(clock)
     // Both go out at once; the server answers them in this order, so the head is no newer than what is read after it.
     const beat = this.#heartbeat(client)
+    const lookedFor = junk === undefined ? [junk] : client.xrange(stream, junk, junk)
     const read = client.xread(
-      'COUNT', chunkSize, 'BLOCK', blockMs, 'STREAMS', log.keys.stream(partition), this.#state.cursor,
+      'COUNT', chunkSize, 'BLOCK', blockMs, 'STREAMS', stream, this.#state.cursor,
     ) // prettier-ignore
-    const [head, reply] = await this.#watched(Promise.all([beat, read]))
+    const [head, stillThere, reply] = await this.#watched(Promise.all([beat, lookedFor, read]))
     const entries = (reply?.[0]?.[1] ?? []).map(decodeEntry)
     this.#applyAll(entries, head.now, 0)
-    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize })
+    const isJunkGone = stillThere.length === 0
+    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize, isJunkGone })
   }
 
   async #load(client: Redis): Promise<Step> {

@@ -79,7 +79,7 @@ export class RedisRevocations implements AuditedRevocations {
     this.#emit = emitterOf(settings.onEvent)
     this.retentionSeconds = settings.retentionMs / 1000
     this.#log = new RevocationLog(connection, settings)
-    this.#lookup = new Lookup(connection, this.#log.keys, settings.lookupTimeoutMs, this.#clock)
+    this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs)
     this.#denylist = new Denylist(this.#clock)
     this.#reassertion = new Reassertion(this.#log, this.#denylist)
     this.#partitions = Array.from({ length: settings.partitions }, () => initialPartition)
@@ -138,7 +138,7 @@ export class RedisRevocations implements AuditedRevocations {
   async ready(): Promise<void> {
     if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
     if (this.#settings.mode === 'lookup') {
-      await this.#connection.inspect(this.#log.keys)
+      await this.#lookup.ready()
       return
     }
     this.#start()

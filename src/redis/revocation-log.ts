@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Redis } from 'ioredis'
 import { UnavailableError } from '../errors.ts'
 import type { Revocation } from '../revocation/revocation.ts'
 import {
@@ -13,12 +14,14 @@ import { Confirmation, liveWithinMs, type Reached } from './confirmation.ts'
 import type { CommandConnection } from './connection.ts'
 import { toUnavailable } from './failure.ts'
 import { Keys, marginMs } from './keys.ts'
+import { Replication } from './replication.ts'
 import { decodeEntry, encodeRevocation } from './revocation-codec.ts'
 import { kickOutScript } from './scripts/kick-out.ts'
+import { readKickOutsScript } from './scripts/read-kick-outs.ts'
 import { type NodeReport, readNodesScript } from './scripts/read-nodes.ts'
 import { reassertScript } from './scripts/reassert.ts'
 import { setHorizonScript } from './scripts/set-horizon.ts'
-import type { LayoutSettings, RedisClient } from './settings.ts'
+import type { LayoutSettings } from './settings.ts'
 
 /** How long a write may take before the caller is told that it is not known to have happened. */
 export const writeBudgetMs = 900
@@ -87,13 +90,13 @@ export class RevocationLog {
     const partition = this.keys.partitionOf(level, issuer, id)
     try {
       if (level === 'client' || level === 'everyone') await this.#setHorizons(level, issuer, id)
-      const reply = await this.#connection.runPatiently(writeBudgetMs, async (client) => {
-        const node =
-          this.settings.minReplicas > 0
-            ? await this.#connection.nodeOf(client, this.keys.meta(partition))
-            : client
+      const waits = this.settings.minReplicas > 0
+      const connection = waits ? this.#connection.holding : this.#connection
+      const reply = await connection.runPatiently(writeBudgetMs, async (client) => {
+        const node = waits ? await connection.nodeOf(client, this.keys.meta(partition)) : client
         const published = await kickOutScript(node, this.#keysOf(written), {
           ...this.opening,
+          issuer,
           level,
           id,
           base: this.keys.base(partition),
@@ -105,7 +108,7 @@ export class RevocationLog {
           expires_at: target.expiresAtMs ?? 0,
           user_ttl_ms: this.windowMs,
         })
-        await this.#assertReplicated(node)
+        if (waits) await this.#assertReplicated(node as Redis)
         return published
       })
       const { at, keptUntil, version, seq, sessionsEnded } = reply
@@ -145,6 +148,7 @@ export class RevocationLog {
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
       reassertScript(client, this.#keysOf(revocation), {
         ...this.opening,
+        issuer,
         level,
         base: this.keys.base(partition),
         horizon: this.#horizonOf(revocation),
@@ -161,18 +165,24 @@ export class RevocationLog {
 
   /** The newest kick-outs of all partitions. */
   async listKickOuts(limit: number): Promise<KickOutRecord[]> {
-    const streams = this.#partitions().map((partition) => this.keys.stream(partition))
     try {
       const pages = await Promise.all(
-        streams.map(async (stream) =>
+        this.#partitions().map(async (partition) =>
           this.#connection.runPatiently(writeBudgetMs, async (client) =>
-            client.xrevrange(stream, '+', '-', 'COUNT', limit),
+            readKickOutsScript(
+              client,
+              { stream_key: this.keys.stream(partition) },
+              { retention_ms: this.settings.retentionMs, limit },
+            ),
           ),
         ),
       )
       return pages
-        .flat()
-        .flatMap((entry) => decodeEntry(entry).revocation ?? [])
+        .flatMap(({ entries, oldestMs }) =>
+          entries
+            .flatMap((entry) => decodeEntry(entry).revocation ?? [])
+            .filter(({ at }) => at >= oldestMs),
+        )
         .sort((a, b) => b.at - a.at)
         .slice(0, limit)
         .map(toKickOutRecord)
@@ -192,6 +202,8 @@ export class RevocationLog {
       throw toUnavailable('revocations', 'The resource servers cannot be read', error)
     }
     const nodes = new Map<string, NodeStatus>()
+    // The oldest word first: of the state, the newest word of a server counts.
+    reports.sort((a, b) => b.ageMs - a.ageMs)
     for (const { nodeId, ageMs, state, stalenessMs, seq } of reports) {
       if (ageMs > liveWithinMs) continue
       const known = nodes.get(nodeId)
@@ -224,7 +236,11 @@ export class RevocationLog {
         this.#connection.runPatiently(writeBudgetMs, async (client) =>
           setHorizonScript(
             client,
-            { meta_key: this.keys.meta(partition), horizons_key: this.keys.horizons(partition) },
+            {
+              meta_key: this.keys.meta(partition),
+              stream_key: this.keys.stream(partition),
+              horizons_key: this.keys.horizons(partition),
+            },
             { ...this.opening, horizon },
           ),
         ),
@@ -232,15 +248,9 @@ export class RevocationLog {
     )
   }
 
-  async #assertReplicated(node: RedisClient): Promise<void> {
+  async #assertReplicated(node: Redis): Promise<void> {
     const { minReplicas } = this.settings
-    if (minReplicas === 0) return
-    const reached = Number(
-      await (node as { wait(replicas: number, ms: number): Promise<number> }).wait(
-        minReplicas,
-        writeBudgetMs / 2,
-      ),
-    )
+    const reached = await Replication.of(node).reach(minReplicas, writeBudgetMs / 3)
     if (reached < minReplicas) {
       throw new UnavailableError(
         'revocations',

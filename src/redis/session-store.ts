@@ -66,6 +66,7 @@ export class RedisSessionStore implements SessionStore {
         client,
         {
           meta_key: keys.meta(partition),
+          stream_key: keys.stream(partition),
           user_key: keys.user(issuer, subject),
           sessions_key: keys.userSessions(issuer, subject),
           session_key: keys.session(sessionId),

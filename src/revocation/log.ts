@@ -14,7 +14,7 @@ export interface LogEntry {
 export interface LogHead {
   /** Names this life of the log. Another one means that its state was lost. */
   readonly epoch: string
-  /** When that life began, milliseconds by the log's clock. */
+  /** When that life began, or was last told something again that was lost; milliseconds by the log's clock. */
   readonly createdAt: number
   /** The log's clock, milliseconds. */
   readonly now: number
@@ -24,6 +24,8 @@ export interface LogHead {
   readonly first: number
   /** How many entries are there. */
   readonly length: number
+  /** Where the newest entry stands; the position before every entry for a log without any. */
+  readonly newest: string
 }
 
 /** One round trip to the log: its head, and then what is newer than the cursor. */
@@ -34,4 +36,6 @@ export interface LogRound {
   readonly entries: readonly LogEntry[]
   /** How many entries were asked for: fewer mean that there are no more. */
   readonly limit: number
+  /** Whether an entry that could not be read, see `PartitionState.junk`, is not there any more. */
+  readonly isJunkGone?: boolean
 }

@@ -18,9 +18,11 @@ import type { LogEntry, LogHead, LogRound } from './log.ts'
  * | loaded    | any               | the window is whole                         | follow                          |
  * | loaded    | any               | entries are missing from it                 | begin a new epoch, load         |
  * | round     | following         | nothing newer, every number accounted for   | proof: complete as of its sending |
+ * | round     | following         | the same, but the epoch is young            | follow, no proof                |
  * | round     | following         | more to come                                | follow, no proof                |
  * | round     | following         | epoch, number or window does not fit        | load (`epoch` `regressed` `sequence`), or begin a new epoch |
  * | round     | following         | an entry that cannot be read                | follow, no proof (`entry`)      |
+ * | round     | following         | that entry is gone                          | load (`entry`)                  |
  *
  * The proof is the *send* time of a round, never the arrival of its answer: after a pause the kernel hands over old
  * answers and everything looks fresh. And it is never a local timeout, which proves nothing.
@@ -35,8 +37,8 @@ export interface PartitionState {
   readonly seq: number
   /** Position of the last entry applied. */
   readonly cursor: string
-  /** The window holds an entry that cannot be read, so nothing can be proved by what was read. */
-  readonly poisoned: boolean
+  /** Position of an entry that cannot be read, as long as one is there: nothing can be proved by what was read. */
+  readonly junk: string | undefined
   readonly proof: Instant | undefined
 }
 
@@ -56,8 +58,9 @@ export type Step =
 export const logStart = '0-0'
 
 /**
- * How old an epoch has to be before a server that boots trusts it. In between, servers that remember an earlier epoch
- * write what they remember again.
+ * How long a log is left alone after it began anew, or was last told something again, before its silence proves anything:
+ * meanwhile, servers that remember an earlier life of it write what they remember again. That goes for those too that
+ * remember: they know what they had read, and not what somebody else wrote after that and before the state was lost.
  */
 export const epochSettleMs = 800
 
@@ -67,12 +70,18 @@ export const initialPartition: PartitionState = {
   replicationId: undefined,
   seq: 0,
   cursor: logStart,
-  poisoned: false,
+  junk: undefined,
   proof: undefined,
 }
 
 function load(state: PartitionState, cause: GapCause): Step {
   return { state, then: 'load', cause }
+}
+
+/** Goes on reading; says so once where something turned up that cannot be read. */
+function follow(next: PartitionState, previous: PartitionState): Step {
+  const isNewJunk = next.junk !== undefined && previous.junk === undefined
+  return { state: next, then: 'follow', ...(isNewJunk && { cause: 'entry' }) }
 }
 
 /** Whether the log lacks entries that it has to have: somebody else trimmed or deleted it. */
@@ -98,19 +107,19 @@ export function onConnected(state: PartitionState, head: LogHead, replicationId:
 function readNumbers(
   entries: readonly LogEntry[],
   previous: number | undefined,
-): { last: number | undefined; contiguous: boolean; poisoned: boolean } {
+): { last: number | undefined; contiguous: boolean; junk: string | undefined } {
   let last = previous
   let contiguous = true
-  let poisoned = false
-  for (const { seq, revocation } of entries) {
+  let junk: string | undefined
+  for (const { seq, revocation, position } of entries) {
     if (seq === undefined || revocation === undefined) {
-      poisoned = true
+      junk = position
       continue
     }
     if (last !== undefined && seq !== last + 1) contiguous = false
     last = seq
   }
-  return { last, contiguous, poisoned }
+  return { last, contiguous, junk }
 }
 
 /** What the chunks of a load amount to. */
@@ -118,7 +127,7 @@ export interface LoadSummary {
   readonly first: number | undefined
   readonly last: number | undefined
   readonly contiguous: boolean
-  readonly poisoned: boolean
+  readonly junk: string | undefined
   readonly cursor: string
 }
 
@@ -126,7 +135,7 @@ export const emptyLoad: LoadSummary = {
   first: undefined,
   last: undefined,
   contiguous: true,
-  poisoned: false,
+  junk: undefined,
   cursor: logStart,
 }
 
@@ -146,7 +155,7 @@ export function addChunk(
     first: summary.first ?? counted.find(({ seq }) => seq !== undefined)?.seq,
     last: numbers.last,
     contiguous: summary.contiguous && numbers.contiguous,
-    poisoned: summary.poisoned || numbers.poisoned,
+    junk: numbers.junk ?? summary.junk,
     cursor: entries.at(-1)?.position ?? summary.cursor,
   }
 }
@@ -164,11 +173,11 @@ export function onLoaded(state: PartitionState, head: LogHead, summary: LoadSumm
     epoch: head.epoch,
     seq: summary.last ?? head.seq,
     cursor: summary.cursor,
-    poisoned: summary.poisoned,
+    junk: summary.junk,
   }
   if (!summary.contiguous) return { state: next, then: 'renew-epoch', cause: 'sequence' }
   if (!isWhole) return { state: next, then: 'renew-epoch', cause: 'window' }
-  return { state: { ...next, loaded: true }, then: 'follow' }
+  return follow({ ...next, loaded: true }, state)
 }
 
 /** A round came back. Its entries were applied to the denylist whatever this says: applying is never wrong. */
@@ -177,20 +186,28 @@ export function onRound(state: PartitionState, round: LogRound): Step {
   const doubt = doubtAbout(state, head)
   if (doubt) return load(state, doubt)
   if (isWindowBroken(head)) return { state, then: 'renew-epoch', cause: 'window' }
+  if (round.isJunkGone) return load(state, 'entry')
   const numbers = readNumbers(entries, state.seq)
   if (!numbers.contiguous) return load(state, 'sequence')
   const next: PartitionState = {
     ...state,
     seq: numbers.last ?? state.seq,
     cursor: entries.at(-1)?.position ?? state.cursor,
-    poisoned: state.poisoned || numbers.poisoned,
+    junk: numbers.junk ?? state.junk,
   }
-  if (entries.length >= limit) return { state: next, then: 'follow' }
-  if (next.poisoned) return { state: next, then: 'follow', cause: 'entry' }
+  if (entries.length >= limit) return follow(next, state)
   if (head.seq > next.seq) return load(next, 'sequence')
-  // A server that remembers is complete whatever the epoch's age; one that boots waits for those that remember.
-  const isSettled = state.proof !== undefined || head.now - head.createdAt >= epochSettleMs
-  return { state: isSettled ? { ...next, proof: sentAt } : next, then: 'follow' }
+  if (!isNewestKnown(state, round)) return load(next, 'regressed')
+  if (next.junk !== undefined) return follow(next, state)
+  const isSettled = head.now - head.createdAt >= epochSettleMs
+  return follow(isSettled ? { ...next, proof: sentAt } : next, state)
+}
+
+/** The newest entry of the log is where this copy ends: a number that fits may belong to another entry, after a failover. */
+function isNewestKnown(state: PartitionState, { head, entries }: LogRound): boolean {
+  return (
+    head.newest === state.cursor || entries.some(({ position }) => position === head.newest)
+  )
 }
 
 export interface Freshness {

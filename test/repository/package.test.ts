@@ -256,7 +256,7 @@ async function run(
   command: string,
   args: string[],
   cwd: string,
-  { env = {}, timeoutMs = 30_000 }: { env?: Record<string, string>; timeoutMs?: number } = {},
+  { env = {}, timeoutMs = 50_000 }: { env?: Record<string, string>; timeoutMs?: number } = {},
 ): Promise<{ stdout: string; stderr: string }> {
   try {
     return await exec(command, args, { cwd, env: { ...process.env, ...env }, timeout: timeoutMs })

@@ -10,7 +10,7 @@ export interface HeartbeatReply extends LogHead {
  * A resource server says that it is there and how far it has read, and learns the head of the log. The write is half of the
  * proof of freshness: a primary that may not write any more refuses it. Safe to repeat.
  *
- * Touches meta, nodes, and reads the length of the stream.
+ * Touches meta, nodes, and reads the length and the newest entry of the stream.
  */
 export const heartbeatScript = defineScript({
   name: 'heartbeat',
@@ -24,11 +24,12 @@ local problem = open_log(new_epoch, partitions, now)
 if problem then return problem end
 redis.call('HSET', nodes_key, node_id, table.concat({ int(now), state, staleness_ms, position }, ':'))
 local head = redis.call('HMGET', meta_key, 'epoch', 'created_at', 'seq', 'first', 'partitions')
-return { head[1], head[2], head[3], head[4], head[5], int(now), redis.call('XLEN', stream_key) }
+local newest = redis.call('XREVRANGE', stream_key, '+', '-', 'COUNT', 1)[1]
+return { head[1], head[2], head[3], head[4], head[5], int(now), redis.call('XLEN', stream_key), newest and newest[1] or '0-0' }
 `,
   parse(reply): HeartbeatReply {
-    const [epoch, createdAt, seq, first, partitions, now, length] = reply as [
-      string, string, string, string, string, string, number,
+    const [epoch, createdAt, seq, first, partitions, now, length, newest] = reply as [
+      string, string, string, string, string, string, number, string,
     ] // prettier-ignore
     return {
       epoch,
@@ -38,6 +39,7 @@ return { head[1], head[2], head[3], head[4], head[5], int(now), redis.call('XLEN
       partitions: Number(partitions),
       now: Number(now),
       length: Number(length),
+      newest,
     }
   },
 })

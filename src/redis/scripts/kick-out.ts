@@ -31,6 +31,7 @@ export const kickOutScript = defineScript({
   arguments: [
     'new_epoch',
     'partitions',
+    'issuer',
     'level',
     'id',
     'base',
@@ -60,9 +61,10 @@ if level == 'subject' then
   end
   redis.call('DEL', sessions_key)
 elseif level == 'session' then
-  local owner = redis.call('HGET', session_key, 'owner')
-  if owner then
-    redis.call('ZREM', base .. 'user-sessions:' .. owner, id)
+  local held = redis.call('HMGET', session_key, 'issuer', 'owner')
+  -- Another issuer's session of that name is somebody else's.
+  if held[1] == issuer then
+    redis.call('ZREM', base .. 'user-sessions:' .. held[2], id)
     ended = redis.call('DEL', session_key)
   end
 elseif horizon ~= '' then

@@ -1,31 +1,45 @@
-import { basicPrelude } from './prelude.ts'
 import { defineScript } from '../script.ts'
+import { openingPrelude } from './prelude.ts'
 
 export interface LookupReply {
-  /** `undefined` where the log was never begun, or is gone. */
-  readonly epoch: string | undefined
+  /** For how long the log has been there, and has not been told again what it lost; milliseconds by its clock. */
+  readonly settledForMs: number
   /** `at:version:reason`, or `undefined`, in the order of the keys. */
   readonly values: readonly (string | undefined)[]
 }
 
 /**
- * Looks one token up at every level that one partition can hold. Reads only; see {@link defineScript} for why a primary that
- * must not write refuses it all the same.
+ * Looks one token up at every level that one partition can hold. It begins the log where there is none, so that one that
+ * was lost is known to be new; see {@link defineScript} for why a primary that must not write refuses it anyway.
  *
- * Touches meta and the look-up keys. A token without some id passes a key that nobody writes.
+ * Touches meta, reads the stream and the look-up keys. A token without some id passes a key that nobody writes.
  */
 export const lookupScript = defineScript({
   name: 'lookup',
   version: 1,
-  keys: ['meta_key', 'token_key', 'session_key', 'subject_key', 'client_key', 'everyone_key'],
-  arguments: [],
-  prelude: basicPrelude,
+  keys: [
+    'meta_key',
+    'stream_key',
+    'token_key',
+    'session_key',
+    'subject_key',
+    'client_key',
+    'everyone_key',
+  ],
+  arguments: ['new_epoch', 'partitions'],
+  prelude: openingPrelude,
   lua: `
+local now = clock()
+local problem = open_log(new_epoch, partitions, now)
+if problem then return problem end
 local values = redis.call('MGET', token_key, session_key, subject_key, client_key, everyone_key)
-return { redis.call('HGET', meta_key, 'epoch'), values }
+return { int(now - redis.call('HGET', meta_key, 'created_at')), values }
 `,
   parse(reply): LookupReply {
-    const [epoch, values] = reply as [string | null, (string | null)[]]
-    return { epoch: epoch ?? undefined, values: values.map((value) => value ?? undefined) }
+    const [settledForMs, values] = reply as [string, (string | null)[]]
+    return {
+      settledForMs: Number(settledForMs),
+      values: values.map((value) => value ?? undefined),
+    }
   },
 })

@@ -15,10 +15,16 @@ local function number_of(entry)
 end
 `
 
-const opening = `-- Whoever writes first begins the log. Its partitions can never change afterwards.
+const opening = `-- Whoever writes first begins the log. Its partitions can never change afterwards. Where only the meta key was lost,
+-- numbers go on from those of the stream: were they given a second time, no count would ever add up again.
 local function open_log(new_epoch, partitions, now)
   if redis.call('HSETNX', meta_key, 'epoch', new_epoch) == 1 then
-    redis.call('HSET', meta_key, 'created_at', int(now), 'partitions', partitions, 'format', 1, 'seq', 0, 'first', 1)
+    local seq = 0
+    for _, entry in ipairs(redis.call('XREVRANGE', stream_key, '+', '-', 'COUNT', 100)) do
+      seq = math.max(seq, number_of(entry) or 0)
+    end
+    redis.call('HSET', meta_key, 'created_at', int(now), 'partitions', partitions, 'format', 1,
+      'seq', int(seq), 'first', int(seq + 1))
     return nil
   end
   local held = redis.call('HGET', meta_key, 'partitions')

@@ -3,7 +3,7 @@ import { prelude } from './prelude.ts'
 
 /**
  * Writes a revocation again that Redis has lost but this process still holds, with the moment and version that it had. Safe
- * to repeat and in any order: versions and moments only rise.
+ * to repeat and in any order: versions and moments only rise. While this goes on, the log's silence proves nothing.
  *
  * Touches what `kick-out` touches.
  */
@@ -22,6 +22,7 @@ export const reassertScript = defineScript({
   arguments: [
     'new_epoch',
     'partitions',
+    'issuer',
     'level',
     'base',
     'horizon',
@@ -38,13 +39,14 @@ export const reassertScript = defineScript({
 local now = clock()
 local problem = open_log(new_epoch, partitions, now)
 if problem then return problem end
+redis.call('HSET', meta_key, 'created_at', int(now))
 local version = tonumber(given_version)
 if level == 'subject' then
   version = math.max(version or tonumber(at), tonumber(redis.call('HGET', user_key, 'version') or '0'))
   redis.call('HSET', user_key, 'version', int(version))
   redis.call('PEXPIRE', user_key, int(math.max(redis.call('PTTL', user_key), tonumber(user_ttl_ms))))
 elseif level == 'session' then
-  redis.call('DEL', session_key)
+  if redis.call('HGET', session_key, 'issuer') == issuer then redis.call('DEL', session_key) end
 elseif horizon ~= '' then
   local held = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
   redis.call('HSET', horizons_key, horizon, int(math.max(held, tonumber(at))))

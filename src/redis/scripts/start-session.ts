@@ -15,12 +15,12 @@ export type StartReply =
  * after it. Not safe to repeat under another session id. The caller ends the sessions named in the reply; until it has,
  * the next login counts them again.
  *
- * Touches meta, and the user's version, session list and sessions.
+ * Touches meta, reads the stream, and the user's version, session list and sessions.
  */
 export const startSessionScript = defineScript({
   name: 'start-session',
   version: 1,
-  keys: ['meta_key', 'user_key', 'sessions_key', 'session_key'],
+  keys: ['meta_key', 'stream_key', 'user_key', 'sessions_key', 'session_key'],
   arguments: [
     'new_epoch',
     'partitions',

@@ -1,0 +1,26 @@
+/** Settles with the promise, or rejects after a while. What comes later is nobody's business any more. */
+export async function within<Value>(
+  promise: Promise<Value>,
+  ms: number,
+  what: string,
+): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Timeout(`${what} took longer than ${Math.ceil(ms)} ms`)),
+      ms,
+    )
+    timer.unref()
+  })
+  try {
+    return await Promise.race([promise, timeout])
+  } finally {
+    clearTimeout(timer)
+    promise.catch(() => undefined)
+  }
+}
+
+/** Redis did not answer in time. */
+export class Timeout extends Error {
+  override readonly name = 'Timeout'
+}
