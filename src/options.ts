@@ -20,17 +20,19 @@ function distance(a: string, b: string): number {
 }
 
 function nearest(name: string, known: readonly string[]): string | undefined {
+  const asked = name.toLowerCase()
   const ranked = known
-    .map((candidate) => ({
-      candidate,
-      distance: distance(name.toLowerCase(), candidate.toLowerCase()),
-    }))
+    .map((candidate) => ({ candidate, distance: distance(asked, candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance)[0]
-  if (!ranked) return undefined
   const limit = Math.max(maxSuggestionDistance, Math.floor(name.length / 3))
-  return ranked.distance <= limit || name.toLowerCase().startsWith(ranked.candidate.toLowerCase())
-    ? ranked.candidate
-    : undefined
+  if (ranked && ranked.distance <= limit) return ranked.candidate
+  // Most often the unit is what is missing: `clockTolerance` for `clockToleranceSeconds`.
+  return known.find((candidate) => {
+    const [short = '', long = ''] = [asked, candidate.toLowerCase()].sort(
+      (a, b) => a.length - b.length,
+    )
+    return short.length > 2 && long.startsWith(short)
+  })
 }
 
 /** Makes the `TypeError` of a wrong option. */

@@ -11,7 +11,7 @@ import { readRequiredScopes } from '../guard/scopes.ts'
 import { isIdentifier } from '../identifier.ts'
 import type { Issuer } from '../issuer/index.ts'
 import { assertOptions, optionError, readString } from '../options.ts'
-import type { AuditedRevocations, KickOutResult } from '../revocation/revocations.ts'
+import type { AuditedRevocations, KickOutResult, Revocations } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
 import { FieldError, readKickOutRequest, toFieldError } from './kick-out-request.ts'
 
@@ -24,7 +24,7 @@ const defaultChallenge = { realm: 'api', resourceMetadataUrl: undefined }
 
 /** What is administered: an issuer with its sessions, or revocations alone. */
 export type AdminTarget =
-  { revocations: AuditedRevocations; issuer?: never } | { issuer: Issuer; revocations?: never }
+  { revocations: Revocations; issuer?: never } | { issuer: Issuer; revocations?: never }
 
 export interface AdminRouterOptions {
   /**
@@ -41,6 +41,15 @@ interface Administered {
   kickOut(target: KickOutTarget, options: { reason?: string; by?: string }): Promise<KickOutResult>
 }
 
+/** Every implementation of this package is; one that somebody wrote for the guard alone need not be. */
+function isAudited(
+  revocations: Partial<AuditedRevocations> | undefined,
+): revocations is AuditedRevocations {
+  return (
+    typeof revocations?.listKickOuts === 'function' && typeof revocations.checkNow === 'function'
+  )
+}
+
 function readTarget(target: unknown): Administered {
   assertOptions(where, target, ['revocations', 'issuer'])
   const { revocations, issuer } = target as Partial<AdminTarget>
@@ -48,7 +57,7 @@ function readTarget(target: unknown): Administered {
     throw new TypeError(`${where}: pass exactly one of { issuer } and { revocations }`)
   }
   const administered = issuer?.revocations ?? revocations
-  if (typeof administered?.listKickOuts !== 'function') {
+  if (!isAudited(administered)) {
     throw optionError(
       where,
       issuer ? 'issuer' : 'revocations',

@@ -149,7 +149,8 @@ function readOrigins(value: unknown): ReadonlySet<string> {
   const isEmpty = value === undefined || (Array.isArray(value) && value.length === 0)
   const list = isEmpty ? [] : (readStrings(where, 'allowedOrigins', value) ?? [])
   for (const origin of list) {
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin || !/^https?:/.test(origin)) {
+    const isExact = URL.canParse(origin) && new URL(origin).origin === origin
+    if (!isExact || !/^https?:/.test(origin) || origin.includes('*')) {
       throw optionError(
         where,
         'allowedOrigins',

@@ -29,6 +29,7 @@ export class CommandConnection {
   #connectFailure: Error | undefined
   #holding: CommandConnection | undefined
   #connectionNumber = 0
+  #droppedConnection = 0
   #closed = false
 
   constructor(template: RedisClient) {
@@ -177,8 +178,13 @@ export class CommandConnection {
     await ready
   }
 
-  /** Drops whatever is under way and connects anew; with Sentinel that asks again who the primary is. */
+  /**
+   * Drops whatever is under way and connects anew; with Sentinel that asks again who the primary is. Once per connection:
+   * on a silent link it goes on calling itself ready for a while, and each further time would leave a timer and a listener.
+   */
   #restart(client: RedisClient): void {
-    if (client.status === 'ready') client.disconnect(true)
+    if (client.status !== 'ready' || this.#droppedConnection === this.#connectionNumber) return
+    this.#droppedConnection = this.#connectionNumber
+    client.disconnect(true)
   }
 }

@@ -30,7 +30,9 @@ export function isDemoted(error: unknown): boolean {
 
 /** Whether the user of the connection lacks a permission (ACL). */
 export function isForbidden(error: unknown): boolean {
-  return error instanceof Error && /\bNOPERM\b|ACL failure|can't run this command/.test(error.message)
+  return (
+    error instanceof Error && /\bNOPERM\b|ACL failure|can't run this command/.test(error.message)
+  )
 }
 
 /** Whether the data in Redis was laid out for another number of partitions. */

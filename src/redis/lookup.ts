@@ -12,21 +12,22 @@ import type { CommandConnection } from './connection.ts'
 import { describeFailure, isUnfit, toUnavailable } from './failure.ts'
 import { decodeFact } from './revocation-codec.ts'
 import { type RevocationLog, writeBudgetMs } from './revocation-log.ts'
-import { lookupScript } from './scripts/lookup.ts'
+import { type LookupReply, lookupScript } from './scripts/lookup.ts'
 
-/** How long look-ups do not count after the log began anew: servers that remember write it again meanwhile. */
+/** How long look-ups that found nothing do not count after the log lost its state: it is being told again meanwhile. */
 const settleMs = 1000
 
 type Ids = Partial<Record<RevocationLevel, string>>
 
 /**
  * Asks Redis about one token: one round trip, to each of the one or two partitions that can know it. A log that has just
- * lost its state says "not revoked" about everybody, so a young one does not count.
+ * lost its state says "not revoked" about everybody, so for a while that does not count.
  */
 export class Lookup {
   readonly #connection: CommandConnection
   readonly #log: RevocationLog
   readonly #budgetMs: number
+  readonly #epochs = new Map<number, { readonly epoch: string; readonly sinceMs: number }>()
   #inspectedConnection = 0
 
   constructor(connection: CommandConnection, log: RevocationLog, budgetMs: number) {
@@ -37,35 +38,28 @@ export class Lookup {
 
   /** @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state */
   async check(claims: AccessTokenClaims): Promise<RevocationVerdict> {
-    const idsOfPartition = this.#locate(claims)
     const facts = new Map<RevocationLevel, RevocationFact>()
+    let doubtMs = 0
     try {
       await this.#inspect(this.#budgetMs)
-      await Promise.all(
-        Array.from(idsOfPartition, async ([partition, ids]) => {
-          const { values, settledForMs } = await this.#ask(
-            partition,
-            claims.iss,
-            ids,
-            this.#budgetMs,
-          )
-          values.forEach((value, index) => {
-            const fact = decodeFact(value)
-            const level = revocationLevels[index]
-            if (fact && level) facts.set(level, fact)
-          })
-          if (settledForMs < settleMs) {
-            throw new UnavailableError(
-              'revocations',
-              'The log in Redis began just now, or is being told again what it lost',
-            )
-          }
-        }),
-      )
+      const asked = Array.from(this.#locate(claims), async ([partition, ids]) => {
+        const reply = await this.#ask(partition, claims.iss, ids, this.#budgetMs)
+        doubtMs = Math.max(doubtMs, reply.doubtMs)
+        reply.values.forEach((value, index) => {
+          const fact = decodeFact(value)
+          const level = revocationLevels[index]
+          if (fact && level) facts.set(level, fact)
+        })
+      })
+      await Promise.all(asked)
     } catch (error) {
       throw toUnavailable('revocations', 'The look-up in Redis failed', error)
     }
-    return isRevoked(claims, { get: (_issuer, level) => facts.get(level) })
+    const verdict = isRevoked(claims, { get: (_issuer, level) => facts.get(level) })
+    if (!verdict.revoked && doubtMs > 0) {
+      throw new UnavailableError('revocations', 'Redis has lost its state and is being told again')
+    }
+    return verdict
   }
 
   /**
@@ -80,8 +74,8 @@ export class Lookup {
       await this.#inspect(writeBudgetMs)
       await Promise.all(
         Array.from({ length: partitions }, async (_, partition) => {
-          const { settledForMs } = await this.#ask(partition, '', {}, writeBudgetMs)
-          if (settledForMs < settleMs) await pause(settleMs - settledForMs)
+          const { doubtMs } = await this.#ask(partition, '', {}, writeBudgetMs)
+          if (doubtMs > 0) await pause(doubtMs)
         }),
       )
     } catch (error) {
@@ -107,13 +101,13 @@ export class Lookup {
     issuer: string,
     ids: Ids,
     budgetMs: number,
-  ): Promise<Awaited<ReturnType<typeof lookupScript>>> {
+  ): Promise<{ values: LookupReply['values']; doubtMs: number }> {
     const { keys, opening } = this.#log
     const keyOf = (level: RevocationLevel): string => {
       const id = ids[level]
       return id === undefined ? `${keys.base(partition)}-` : keys.deny(level, issuer, id)
     }
-    return this.#connection.run(budgetMs, async (client) =>
+    const { epoch, toldAgainAgoMs, values } = await this.#connection.run(budgetMs, async (client) =>
       lookupScript(
         client,
         {
@@ -128,6 +122,20 @@ export class Lookup {
         opening,
       ),
     )
+    return {
+      values,
+      doubtMs: settleMs - Math.min(toldAgainAgoMs, this.#sinceOtherEpochMs(partition, epoch)),
+    }
+  }
+
+  /** How long ago this process saw the log in another life. A log that it has always seen in this one is as good as old. */
+  #sinceOtherEpochMs(partition: number, epoch: string): number {
+    const known = this.#epochs.get(partition)
+    if (known?.epoch !== epoch) {
+      const sinceMs = known ? performance.now() : Number.NEGATIVE_INFINITY
+      this.#epochs.set(partition, { epoch, sinceMs })
+    }
+    return performance.now() - (this.#epochs.get(partition)?.sinceMs ?? 0)
   }
 
   /** Once per connection: an evicting Redis forgets kick-outs without a word. */

@@ -4,6 +4,8 @@ import type { RedisClient } from './settings.ts'
 /** How long one attempt to connect may take. */
 export const connectTimeoutMs = 2000
 const maxReconnectDelayMs = 400
+/** How long a dropped connection may take to close in good order. On a silent link it never does. */
+const disconnectTimeoutMs = 100
 
 /** Spread, so that a fleet does not come back all at once. */
 export function reconnectDelayMs(attempt: number): number {
@@ -22,6 +24,7 @@ export function isCluster(client: RedisClient): client is Cluster {
 const ownReplies = {
   keyPrefix: '',
   connectTimeout: connectTimeoutMs,
+  disconnectTimeout: disconnectTimeoutMs,
   replyMapping: 'legacy',
   stringNumbers: false,
   enableReadyCheck: true,

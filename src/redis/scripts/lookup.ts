@@ -2,8 +2,9 @@ import { defineScript } from '../script.ts'
 import { openingPrelude } from './prelude.ts'
 
 export interface LookupReply {
-  /** For how long the log has been there, and has not been told again what it lost; milliseconds by its clock. */
-  readonly settledForMs: number
+  readonly epoch: string
+  /** How long ago the log was told again what it had lost, milliseconds by its clock. */
+  readonly toldAgainAgoMs: number
   /** `at:version:reason`, or `undefined`, in the order of the keys. */
   readonly values: readonly (string | undefined)[]
 }
@@ -33,12 +34,14 @@ local now = clock()
 local problem = open_log(new_epoch, partitions, now)
 if problem then return problem end
 local values = redis.call('MGET', token_key, session_key, subject_key, client_key, everyone_key)
-return { int(now - redis.call('HGET', meta_key, 'created_at')), values }
+local head = redis.call('HMGET', meta_key, 'epoch', 'told_at')
+return { head[1], int(now - tonumber(head[2] or 0)), values }
 `,
   parse(reply): LookupReply {
-    const [settledForMs, values] = reply as [string, (string | null)[]]
+    const [epoch, toldAgainAgo, values] = reply as [string, string, (string | null)[]]
     return {
-      settledForMs: Number(settledForMs),
+      epoch,
+      toldAgainAgoMs: Number(toldAgainAgo),
       values: values.map((value) => value ?? undefined),
     }
   },

@@ -27,10 +27,12 @@ local function open_log(new_epoch, partitions, now)
       'seq', int(seq), 'first', int(seq + 1))
     return nil
   end
-  local held = redis.call('HGET', meta_key, 'partitions')
-  if held ~= partitions then
-    return redis.error_reply('KICKOUTPARTITIONS ' .. tostring(held))
+  local held = redis.call('HMGET', meta_key, 'partitions', 'created_at')
+  if held[1] ~= partitions then
+    return redis.error_reply('KICKOUTPARTITIONS ' .. tostring(held[1]))
   end
+  -- Written by a primary whose clock was ahead of this one's.
+  if tonumber(held[2]) > now then redis.call('HSET', meta_key, 'created_at', int(now)) end
 end
 `
 

@@ -39,7 +39,7 @@ export const reassertScript = defineScript({
 local now = clock()
 local problem = open_log(new_epoch, partitions, now)
 if problem then return problem end
-redis.call('HSET', meta_key, 'created_at', int(now))
+redis.call('HSET', meta_key, 'created_at', int(now), 'told_at', int(now))
 local version = tonumber(given_version)
 if level == 'subject' then
   version = math.max(version or tonumber(at), tonumber(redis.call('HGET', user_key, 'version') or '0'))

@@ -22,7 +22,8 @@ local oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[
 local is_whole = seq < first or
   (oldest and oldest <= first and redis.call('XLEN', stream_key) >= seq - first + 1)
 if is_whole and hole_seen == '0' then return 'WHOLE' end
-redis.call('HSET', meta_key, 'epoch', new_epoch, 'created_at', int(clock()), 'first', int(seq + 1))
+local now = int(clock())
+redis.call('HSET', meta_key, 'epoch', new_epoch, 'created_at', now, 'told_at', now, 'first', int(seq + 1))
 return 'RENEWED'
 `,
   parse: (reply) => reply as 'OTHER' | 'WHOLE' | 'RENEWED',
