@@ -1,0 +1,61 @@
+import { fileURLToPath } from 'node:url'
+import express, { type Express } from 'express'
+import { type AuthHandler, authErrorHandler, requireAuth, type Revocations } from 'express-kickout'
+import { adminRouter } from 'express-kickout/admin'
+import type { Issuer } from 'express-kickout/issuer'
+import { contentSecurity } from './content-security.ts'
+import { devicesRouter } from './devices.ts'
+import { demoPasswords, people } from './people.ts'
+import { signInRouter } from './sign-in.ts'
+import { thiefRouter } from './thief.ts'
+
+export interface LoginServiceOptions {
+  issuer: Issuer
+  issuerUrl: string
+  audience: string
+  revocations: Revocations
+  apiUrls: readonly string[]
+  /** Shows the passwords and plays the thief. Never in earnest. */
+  demo: boolean
+}
+
+const page = fileURLToPath(new URL('./page', import.meta.url))
+
+/** Signs people in, keeps their sessions, serves the page. The only server that ever sees a refresh token. */
+export function createLoginService(options: LoginServiceOptions): {
+  app: Express
+  guard: AuthHandler
+} {
+  const { issuer, issuerUrl, audience, revocations, apiUrls } = options
+  const app = express()
+  // The login service has guarded routes of its own, and is then a resource server like any other.
+  const guard = requireAuth({ issuer: issuerUrl, audience, revocations })
+
+  app.use(contentSecurity(apiUrls))
+  app.use(express.static(page))
+  app.get('/config.json', (_req, res) => {
+    res.json({ apis: apiUrls, demo: options.demo })
+  })
+
+  app.use(signInRouter(issuer))
+  app.use(issuer.router) // POST /token, /revoke, /logout and the keys
+  app.use('/me/sessions', guard, devicesRouter(issuer))
+  app.use('/admin', guard, adminRouter({ issuer }))
+
+  if (options.demo) {
+    app.get('/demo/people', (_req, res) => {
+      res.json({
+        people: people.map(({ id, name, scope }) => ({
+          id,
+          name,
+          scope,
+          password: demoPasswords[id],
+        })),
+      })
+    })
+    app.use('/demo/thief', thiefRouter({ issuerUrl, apiUrls, guard }))
+  }
+
+  app.use(authErrorHandler())
+  return { app, guard }
+}

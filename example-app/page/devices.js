@@ -1,0 +1,43 @@
+import { button, byId, clock, fill, repeatedly, row } from './dom.js'
+
+/** Where I am signed in, and signing out there. @param {import('./main.js').Session} session */
+export function startDevices({ client, signal, say }) {
+  const list = byId('devices')
+  let drawn = ''
+
+  async function load() {
+    const answer = await client.fetch('/me/sessions', { signal })
+    if (!answer.ok) return
+    const text = await answer.text()
+    if (text === drawn) return
+    drawn = text
+    fill(list, JSON.parse(text).sessions.map(toRow))
+  }
+
+  /** @param {Record<string, any>} device */
+  function toRow(device) {
+    const signOut = button({
+      text: 'Sign out',
+      label: `Sign out ${device.device}`,
+      key: device.session_id,
+      danger: true,
+      async onClick() {
+        const answer = await client.fetch(`/me/sessions/${device.session_id}`, { method: 'DELETE' })
+        say(
+          answer.ok
+            ? `${device.device} is signed out.`
+            : `${device.device} was not signed in any more.`,
+        )
+        await load()
+      },
+    })
+    return row({
+      title: device.current ? `${device.device} (this one)` : device.device,
+      detail: `Since ${clock(device.started_at)}, last refresh ${clock(device.last_seen_at)}`,
+      buttons: device.current ? [] : [signOut],
+    })
+  }
+
+  repeatedly(3000, signal, load)
+  client.addEventListener('token', () => void load().catch(() => undefined), { signal })
+}

@@ -1,0 +1,69 @@
+import { byId, clock, field, fill, row } from './dom.js'
+import { followEvents } from './event-stream.js'
+
+/** Notes, as the API keeps them, and each new one the moment somebody adds it. @param {import('./main.js').Session} session */
+export function startNotes({ client, api, people, signal, say }) {
+  const list = byId('notes')
+  const live = byId('live')
+  /** @type {HTMLFormElement} */
+  const form = byId('add-note')
+  const error = byId('add-note-error')
+  const text = field(form, 'text')
+  error.textContent = ''
+
+  async function load() {
+    const answer = await client.fetch(`${api}/notes`, { signal })
+    if (!answer.ok) return
+    const { notes } = await answer.json()
+    fill(list, notes.map(toRow).reverse(), 'No notes yet.')
+  }
+
+  /** @param {{ by: string, text: string, at: number }} note */
+  function toRow(note) {
+    const author = people.find(({ id }) => id === note.by)?.name ?? note.by
+    return row({ title: note.text, detail: `${author}, ${clock(note.at)}` })
+  }
+
+  /** @param {string} state @param {string} text */
+  function showLive(state, text) {
+    live.dataset.state = state
+    live.textContent = text
+  }
+
+  showLive('waiting', 'Connecting …')
+  void followEvents(client, `${api}/live`, {
+    signal,
+    onEvent(type, data) {
+      // Whatever was added while nobody listened is in the list.
+      if (type === 'open') showLive('open', `Live from API server ${data.server}`)
+      load().catch(() => undefined)
+    },
+    onEnd() {
+      showLive('waiting', 'The API server is away. Trying again …')
+    },
+  })
+
+  form.addEventListener(
+    'submit',
+    async (event) => {
+      event.preventDefault()
+      error.textContent = ''
+      const answer = await client
+        .fetch(`${api}/notes`, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify({ text: text.value }),
+        })
+        .catch(() => undefined)
+      if (answer?.ok) {
+        text.value = ''
+        say('Note added.')
+      } else if (answer?.status === 403) {
+        error.textContent = 'The API refused (403): your access token does not grant notes:write.'
+      } else if (!signal.aborted) {
+        error.textContent = `The note was not added (${answer?.status ?? 'no answer'}).`
+      }
+    },
+    { signal },
+  )
+}

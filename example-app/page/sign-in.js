@@ -1,0 +1,60 @@
+import { button, byId, field, row } from './dom.js'
+
+/**
+ * The form, and the demo's list of people beside it.
+ *
+ * @param {import('./kickout-client.js').KickoutClient} client
+ * @param {import('./main.js').Person[]} people
+ */
+export function startSignIn(client, people) {
+  /** @type {HTMLFormElement} */
+  const form = byId('sign-in')
+  const error = byId('sign-in-error')
+  const name = field(form, 'name')
+  const password = field(form, 'password')
+  const device = field(form, 'device')
+  device.value = guessDevice(navigator.userAgent)
+
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    error.textContent = ''
+    const answer = await client
+      .signIn({ name: name.value, password: password.value, device: device.value })
+      .catch(() => undefined)
+    password.value = ''
+    if (answer?.ok) return
+    error.textContent = answer
+      ? ((await answer.json().catch(() => ({}))).error ?? `The login service said ${answer.status}`)
+      : 'The login service cannot be reached'
+    password.focus()
+  })
+
+  byId('people').hidden = people.length === 0
+  byId('people-list').replaceChildren(
+    ...people.map((person) =>
+      row({
+        title: `${person.name}: “${person.password}”`,
+        detail: `May use ${person.scope.replaceAll(' ', ', ')}`,
+        buttons: [
+          button({
+            text: 'Use',
+            label: `Fill in ${person.name}`,
+            key: person.id,
+            onClick() {
+              name.value = person.id
+              password.value = person.password
+              form.querySelector('button')?.focus()
+            },
+          }),
+        ],
+      }),
+    ),
+  )
+}
+
+/** @param {string} userAgent */
+function guessDevice(userAgent) {
+  const browser = /Firefox|Edg|Chrome|Safari/.exec(userAgent)?.[0].replace('Edg', 'Edge')
+  const system = /Android|iPhone|iPad|Windows|Mac OS|Linux/.exec(userAgent)?.[0]
+  return `${browser ?? 'Browser'} on ${system ?? 'a computer'}`
+}

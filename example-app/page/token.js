@@ -1,0 +1,61 @@
+import { byId, clock } from './dom.js'
+
+/** Refreshing ahead means that nobody ever waits for it. */
+const refreshAheadSeconds = 20
+
+/** What the access token says and how long it lives. @param {import('./main.js').Session} session */
+export function startToken({ client, signal, say }) {
+  /** @type {HTMLProgressElement} */
+  const bar = byId('token-left')
+  let tried = ''
+
+  function show() {
+    const { sub, scope, sid, jti, iat, exp } = client.claims ?? {}
+    const facts = {
+      sub,
+      scope,
+      sid,
+      jti,
+      iat: `${iat} (${clock(iat * 1000)})`,
+      exp: `${exp} (${clock(exp * 1000)})`,
+    }
+    byId('token').replaceChildren(
+      ...Object.entries(facts).flatMap(([name, value]) => {
+        const [term, description] = [document.createElement('dt'), document.createElement('dd')]
+        term.textContent = name
+        description.textContent = value
+        return [term, description]
+      }),
+    )
+    countDown()
+  }
+
+  function countDown() {
+    const { iat = 0, exp = 0, jti = '' } = client.claims ?? {}
+    const left = Math.max(0, exp - Date.now() / 1000)
+    byId('token-countdown').textContent = `expires in ${Math.ceil(left)} s`
+    bar.value = left / (exp - iat)
+    if (left > refreshAheadSeconds || tried === jti) return
+    tried = jti
+    client.refresh().catch(() => undefined)
+  }
+
+  const timer = setInterval(countDown, 1000)
+  signal.addEventListener('abort', () => clearInterval(timer))
+  client.addEventListener('token', show, { signal })
+  byId('refresh').addEventListener(
+    'click',
+    async () => {
+      try {
+        await client.refresh()
+        say(
+          `Refreshed at ${clock(Date.now())}. The token before that one still works until it expires.`,
+        )
+      } catch {
+        if (!signal.aborted) say('The login service is away. You are still signed in.')
+      }
+    },
+    { signal },
+  )
+  show()
+}

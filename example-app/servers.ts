@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createIssuer, generateSigningKey, type Issuer } from 'express-kickout/issuer'
+import { createApi } from './api.ts'
+import { createLoginService } from './login-service.ts'
+import { Notebook } from './notebook.ts'
+import { memoryState, type State } from './state.ts'
+
+export interface ServersOptions {
+  /** 0 takes a free one. */
+  loginPort?: number
+  /** One API server for each. Two need `redisUrl`. */
+  apiPorts?: readonly number[]
+  redisUrl?: string | undefined
+  /** `false` hands refresh tokens out in JSON, as to a native app. */
+  cookie?: boolean
+  demo?: boolean
+  accessTokenTtlSeconds?: number
+  /** How old an API server's proof may be that it knows of every kick-out. */
+  maxStalenessMs?: number
+}
+
+export interface Servers {
+  loginUrl: string
+  apiUrls: string[]
+  issuer: Issuer
+  close(): Promise<void>
+}
+
+const audience = 'https://notes.example'
+
+/** Starts the login service and its APIs; resolves when all of them can answer. */
+export async function startServers(options: ServersOptions = {}): Promise<Servers> {
+  const { loginPort = 3000, cookie = true, demo = true } = options
+  const apiPorts = options.apiPorts ?? (options.redisUrl === undefined ? [3001] : [3001, 3002])
+
+  // Two hosts, not just two ports: cookies do not know ports, and an API should never even be sent the refresh cookie.
+  const login = await listen(loginPort, 'localhost')
+  const apis = await Promise.all(apiPorts.map(async (port) => listen(port, '127.0.0.1')))
+  const apiUrls = apis.map(({ url }) => url)
+
+  const state = await createState(options)
+  const issuer = createIssuer({
+    issuer: login.url,
+    audience,
+    store: state.store,
+    // Made anew at each start, which is good enough for a demo. Yours come from where you keep secrets.
+    signingKeys: [await generateSigningKey('ES256')],
+    refreshTokenSecret: randomBytes(32),
+    accessTokenTtlSeconds: options.accessTokenTtlSeconds ?? 120,
+    ...(cookie && { cookie: {} }),
+  })
+
+  const loginService = createLoginService({
+    issuer,
+    issuerUrl: login.url,
+    audience,
+    revocations: state.revocationsForLogin(issuer, login.url),
+    apiUrls,
+    demo,
+  })
+  login.server.on('request', loginService.app)
+
+  const notebook = new Notebook()
+  const guards = [loginService.guard]
+  for (const { server, url } of apis) {
+    const api = createApi({
+      name: new URL(url).host,
+      issuer: login.url,
+      audience,
+      revocations: state.revocationsForApi(issuer, login.url),
+      notebook,
+      pageOrigin: login.url,
+    })
+    server.on('request', api.app)
+    guards.push(api.guard)
+  }
+  await Promise.all(guards.map(async (guard) => guard.ready()))
+
+  return {
+    loginUrl: login.url,
+    apiUrls,
+    issuer,
+    async close() {
+      for (const { server } of [login, ...apis]) {
+        server.close()
+        server.closeAllConnections()
+      }
+      await Promise.all(guards.map(async (guard) => guard.close()))
+      await issuer.close()
+      await state.close()
+    },
+  }
+}
+
+async function createState({ redisUrl, maxStalenessMs = 5000 }: ServersOptions): Promise<State> {
+  if (redisUrl === undefined) return memoryState()
+  const { redisState } = await import('./redis-state.ts')
+  return redisState(redisUrl, maxStalenessMs)
+}
+
+async function listen(port: number, host: string): Promise<{ server: Server; url: string }> {
+  const server = createServer().listen(port, host)
+  await once(server, 'listening')
+  return { server, url: `http://${host}:${(server.address() as AddressInfo).port}` }
+}

@@ -1,0 +1,36 @@
+import { demoPasswords, people } from './people.ts'
+import { startServers } from './servers.ts'
+
+const { REDIS_URL: redisUrl, LOGIN_PORT, API_PORTS } = process.env
+
+const servers = await startServers({
+  redisUrl,
+  ...(LOGIN_PORT !== undefined && { loginPort: Number(LOGIN_PORT) }),
+  ...(API_PORTS !== undefined && { apiPorts: API_PORTS.split(',').map(Number) }),
+}).catch((error: unknown) => {
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number }
+  if (code !== 'EADDRINUSE') throw error
+  console.error(`Port ${port ?? ''} is taken. Set LOGIN_PORT or API_PORTS (3001,3002) to others.`)
+  process.exit(1)
+})
+
+const rows = people.map(
+  ({ id, scope }) => `    ${id.padEnd(6)}${(demoPasswords[id] ?? '').padEnd(24)}${scope}`,
+)
+console.log(`
+  Open          ${servers.loginUrl}
+  and again     in a private window or another browser, as somebody else
+
+  Sign in as    password                scopes
+${rows.join('\n')}
+
+  Login service ${servers.loginUrl}
+  API           ${servers.apiUrls.join('  ')}
+  State         ${redisUrl === undefined ? 'in memory; set REDIS_URL for Redis and a second API server' : 'in Redis'}
+
+  Let Ada kick Ben out and watch Ben's page. Ctrl+C stops.
+`)
+
+process.once('SIGINT', () => {
+  void servers.close().then(() => process.exit(0))
+})

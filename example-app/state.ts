@@ -1,0 +1,22 @@
+import type { Revocations } from 'express-kickout'
+import { type Issuer, memoryStore, type SessionStore } from 'express-kickout/issuer'
+
+/** Where sessions and kick-outs live. */
+export interface State {
+  store: SessionStore
+  /** What an API server checks: a copy in its own process. */
+  revocationsForApi(issuer: Issuer, issuerUrl: string): Revocations
+  /** What the login service checks on its few guarded routes. */
+  revocationsForLogin(issuer: Issuer, issuerUrl: string): Revocations
+  close(): Promise<void>
+}
+
+/** All in one process: the API shares what the issuer knows, and a restart forgets it. */
+export function memoryState(): State {
+  return {
+    store: memoryStore(),
+    revocationsForApi: (issuer) => issuer.revocations,
+    revocationsForLogin: (issuer) => issuer.revocations,
+    close: async () => {},
+  }
+}

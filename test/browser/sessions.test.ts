@@ -1,0 +1,209 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Page } from 'playwright-core'
+import { momentOfSignOut, press, setStage, signIn, type Stage } from './stage.ts'
+
+let stage: Stage
+
+beforeAll(async () => {
+  stage = await setStage()
+})
+
+afterEach(async () => {
+  await Promise.all(stage.browser.contexts().map(async (context) => context.close()))
+})
+
+afterAll(async () => {
+  await stage.close()
+})
+
+async function isSignedIn(page: Page): Promise<boolean> {
+  return page.getByRole('heading', { name: 'My devices' }).isVisible()
+}
+
+/** Adds a note and waits for the API to have taken it: the page is signed in for more than the eye. */
+async function addNote(page: Page, text: string): Promise<void> {
+  await page.getByLabel('New note').fill(text)
+  await page.getByRole('button', { name: 'Add' }).click()
+  await page.locator('#notes').getByText(text).waitFor()
+}
+
+describe('signing in', () => {
+  test('a wrong password is told, and nobody is in', async () => {
+    const page = await stage.browser.newPage()
+    await page.goto(stage.loginUrl)
+    await page.getByLabel('Name', { exact: true }).fill('ada')
+    await page.getByLabel('Password').fill('difference engine')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('do not belong together').waitFor()
+    expect(await isSignedIn(page)).toBe(false)
+  })
+
+  test('a reload is still signed in, by the cookie', async () => {
+    const page = await stage.signedIn('Ben')
+    await page.reload()
+    await page.getByText('Live from API server').waitFor()
+    expect(await page.locator('#who-name').textContent()).toBe('Ben')
+  })
+
+  test('signing out ends the session, in every tab', async () => {
+    const page = await stage.signedIn('Ben')
+    const tab = await page.context().newPage()
+    await tab.goto(stage.loginUrl)
+    await tab.getByText('Live from API server').waitFor()
+    await page.getByRole('button', { name: 'Sign out', exact: true }).click()
+    await page.getByText('You have signed out.').waitFor()
+    await tab.getByText('You have been signed out').waitFor()
+    expect(await page.context().cookies()).toEqual([])
+  })
+
+  test('signing in as somebody else in one tab changes the other one too', async () => {
+    const page = await stage.signedIn('Ben')
+    const tab = await page.context().newPage()
+    await tab.goto(stage.loginUrl)
+    await tab.getByText('Live from API server').waitFor()
+    const tokens = await page.evaluate(async () => {
+      const body = JSON.stringify({ name: 'cleo', password: 'seven sealed scrolls' })
+      const headers = { 'Content-Type': 'application/json' }
+      return (await fetch('/login', { method: 'POST', headers, body })).status
+    })
+    expect(tokens).toBe(200)
+    await tab.locator('#who-name', { hasText: 'Cleo' }).waitFor()
+  })
+})
+
+describe('notes', () => {
+  test('what one adds, the other sees without asking', async () => {
+    const [ada, ben] = [await stage.signedIn('Ada'), await stage.signedIn('Ben')]
+    await addNote(ada, 'Order punched cards')
+    await ben.locator('#notes').getByText('Order punched cards').waitFor()
+  })
+
+  test('adding without the scope is refused, visibly', async () => {
+    const cleo = await stage.signedIn('Cleo')
+    await cleo.getByLabel('New note').fill('May I?')
+    await cleo.getByRole('button', { name: 'Add' }).click()
+    await cleo.getByText('does not grant notes:write').waitFor()
+    expect(await isSignedIn(cleo)).toBe(true)
+  })
+
+  test('a note is text, whatever it looks like', async () => {
+    const ada = await stage.signedIn('Ada')
+    await addNote(ada, '<img src=x onerror="document.title=1">')
+    expect(await ada.locator('#notes img').count()).toBe(0)
+  })
+})
+
+describe('refreshing', () => {
+  test('two tabs refresh at once, again and again, and both go on', async () => {
+    const page = await stage.signedIn('Ben')
+    const tab = await page.context().newPage()
+    await tab.goto(stage.loginUrl)
+    await tab.getByText('Live from API server').waitFor()
+    for (let round = 0; round < 5; round++) {
+      await Promise.all([press(page, 'Refresh now'), press(tab, 'Refresh now')])
+    }
+    await page.getByText('Refreshed at').waitFor()
+    await tab.getByText('Refreshed at').waitFor()
+    await addNote(page, 'from the first tab')
+    await addNote(tab, 'from the second tab')
+  })
+
+  test('tabs of a browser without locks go on too', async () => {
+    const page = await stage.signedIn('Ben')
+    const refresh = async (): Promise<number[]> =>
+      page.evaluate(async () => {
+        const post = async (): Promise<number> => {
+          const body = new URLSearchParams({ grant_type: 'refresh_token' })
+          return (await fetch('/token', { method: 'POST', body })).status
+        }
+        return Promise.all([post(), post(), post()])
+      })
+    expect(await refresh()).toEqual([200, 200, 200])
+    await addNote(page, 'still here')
+  })
+
+  test('a 503 costs a wait and not the session', async () => {
+    const page = await stage.signedIn('Ben')
+    let refusals = 2
+    await page.route('**/token', async (route) => {
+      if (refusals-- > 0) await route.fulfill({ status: 503, headers: { 'Retry-After': '1' } })
+      else await route.continue()
+    })
+    const startedAt = await press(page, 'Refresh now')
+    await page.getByText('Refreshed at').waitFor()
+    expect(Date.now() - startedAt).toBeGreaterThan(1900)
+    expect(await isSignedIn(page)).toBe(true)
+  })
+
+  test('a 401 is answered by one refresh and one more try, not by a storm', async () => {
+    const page = await stage.signedIn('Ben')
+    const asked: string[] = []
+    page.on('request', (request) => {
+      if (request.method() === 'POST') asked.push(new URL(request.url()).pathname)
+    })
+    await page.route('**/notes', async (route) => {
+      if (route.request().method() !== 'POST') await route.continue()
+      else await route.fulfill({ status: 401, headers: { 'Access-Control-Allow-Origin': '*' } })
+    })
+    await page.getByLabel('New note').fill('once more')
+    await page.getByRole('button', { name: 'Add' }).click()
+    await page.getByText('was not added (401)').waitFor()
+    expect(asked).toEqual(['/notes', '/token', '/notes'])
+    expect(await isSignedIn(page)).toBe(true)
+  })
+})
+
+describe('being thrown out', () => {
+  test('a kick-out is seen on the other page in under a second, by itself', async () => {
+    const [ada, ben] = [await stage.signedIn('Ada'), await stage.signedIn('Ben')]
+    const cleo = await stage.signedIn('Cleo')
+    await ada.getByText('Reason, for the record').waitFor()
+    await ada.getByLabel('Reason').fill('left the company')
+    const moment = momentOfSignOut(ben)
+    const pressedAt = await press(ada, 'Kick out Ben')
+    const elapsedMs = (await moment) - pressedAt
+    console.log(`kick-out to page change: ${elapsedMs} ms`)
+    expect(elapsedMs).toBeLessThan(1000)
+    await ada.getByText(/Ben is out: in force on 1 of 1 server after \d+ ms/).waitFor()
+    await ada.locator('#kick-outs').getByText('left the company').waitFor()
+    expect(await ben.evaluate(() => document.activeElement?.id)).toBe('ended-title')
+    expect(await isSignedIn(cleo)).toBe(true)
+    await signIn(ben, 'Ben')
+    expect(await isSignedIn(ben)).toBe(true)
+  })
+
+  test('an admin ends one session and leaves the other', async () => {
+    const ada = await stage.signedIn('Ada')
+    const [laptop, phone] = [await stage.browser.newPage(), await stage.browser.newPage()]
+    for (const [page, device] of [[laptop, 'Laptop'], [phone, 'Phone']] as const) {
+      await page.goto(stage.loginUrl)
+      await page.getByLabel('Name of this device').fill(device)
+      await signIn(page, 'Ben')
+    } // prettier-ignore
+    await press(ada, "End the session of Ben's Phone")
+    await phone.getByText('You have been signed out').waitFor()
+    expect(await isSignedIn(laptop)).toBe(true)
+  })
+
+  test('my other device is signed out from this one', async () => {
+    const laptop = await stage.signedIn('Cleo')
+    const phone = await stage.browser.newPage()
+    await phone.goto(stage.loginUrl)
+    await phone.getByLabel('Name of this device').fill('Phone')
+    await signIn(phone, 'Cleo')
+    const moment = momentOfSignOut(phone)
+    const pressedAt = await press(laptop, 'Sign out Phone')
+    expect((await moment) - pressedAt).toBeLessThan(1000)
+    await laptop.getByText('Phone is signed out.').waitFor()
+    expect(await isSignedIn(laptop)).toBe(true)
+  })
+
+  test('a stolen cookie, used, throws out the thief and the victim', async () => {
+    const page = await stage.signedIn('Ben')
+    await press(page, 'Let a thief copy my cookie')
+    const story = page.locator('#ended-story')
+    await story.getByText('refreshing is refused (400), and so is reading (401)').waitFor()
+    expect(await story.getByText('refreshed with it (200)').isVisible()).toBe(true)
+    expect(await page.context().cookies()).toEqual([])
+  })
+})
