@@ -1,0 +1,148 @@
+import { medianRatio } from './statistics.mjs'
+
+/** Peers that verify every token each time. */
+const withoutTokenCache = ['express-oauth2-jwt-bearer', 'express-jwt', 'jose', 'mcp-sdk']
+
+const atLeast = (bar) => ({ bar, text: `>= ${bar}`, holds: (value) => value >= bar })
+const atMost = (bar, unit = '') => ({
+  bar,
+  text: `<= ${bar.toLocaleString('en')}${unit && ` ${unit}`}`,
+  holds: (value) => value <= bar,
+})
+
+function ratio(race, name, other) {
+  return medianRatio(race[name].perSecond, race[other].perSecond)
+}
+
+function hotFigures({ RS256: race }) {
+  const against = (other) => ratio(race, 'kickout', other)
+  return [
+    ['hot.floor', 'hot: requests/s against the floor', against('floor'), atLeast(0.96)],
+    ['hot.nothing', 'hot: against a do-nothing middleware', against('nothing'), atLeast(0.9)],
+    [
+      'hot.uncached',
+      'hot: against the fastest peer without a token cache',
+      Math.min(...withoutTokenCache.map(against)),
+      atLeast(1.7),
+    ],
+    [
+      'hot.express-jwt-redis',
+      'hot: against express-jwt + a Redis look-up per request',
+      against('express-jwt-redis'),
+      atLeast(3.3),
+    ],
+    ['hot.fast-jwt', 'hot: against fast-jwt with its cache', against('fast-jwt'), atLeast(1.05)],
+  ]
+}
+
+function coldFigures(races) {
+  return Object.entries(races).map(([algorithm, race]) => [
+    `cold.jose.${algorithm}`,
+    `cold ${algorithm}: requests/s against jose by hand`,
+    ratio(race, 'kickout', 'jose'),
+    atLeast(0.95),
+  ])
+}
+
+function refreshFigures({ perSecond, bytes, rotations }) {
+  const against = (other) => ratio(perSecond, 'kickout', other)
+  const { afterOne, afterMany } = bytes.kickout
+  return [
+    [
+      'refresh.floor',
+      'refresh grants/s (ES256) against the floor',
+      against('floor'),
+      atLeast(0.85),
+    ],
+    [
+      'refresh.peer',
+      'refresh grants/s against oidc-provider',
+      against('oidc-provider'),
+      atLeast(1.5),
+    ],
+    [
+      'refresh.bytes',
+      `Redis bytes per session after ${rotations} refreshes, against after 1`,
+      afterMany / afterOne,
+      // A counter with more digits may take a few bytes more.
+      { bar: 1, text: '1.0', holds: (value) => value.toFixed(1) === '1.0' },
+    ],
+  ]
+}
+
+function latencyFigures({ refused }) {
+  return [
+    [
+      'latency.p50',
+      'kick-out to the last of three servers refusing, p50, ms',
+      refused.p50,
+      atMost(5),
+    ],
+    [
+      'latency.p99',
+      'kick-out to the last of three servers refusing, p99, ms',
+      refused.p99,
+      atMost(50),
+    ],
+  ]
+}
+
+function checkFigures(sizes) {
+  const most = sizes.at(-1)
+  const live = most.entries.toLocaleString('en')
+  return [
+    ['check.time', `check() with ${live} live revocations, us`, most.checkMicros, atMost(1)],
+    ['check.heap', `heap that ${live} live revocations take, MB`, most.heapMegabytes, atMost(100)],
+  ]
+}
+
+const bootBars = { 100_000: 1.5, 1_000_000: 12 }
+
+function bootFigures(sizes) {
+  return sizes
+    .filter(({ entries }) => bootBars[entries] !== undefined)
+    .map(({ entries, seconds }) => [
+      `boot.${entries}`,
+      `boot to live with ${entries.toLocaleString('en')} live revocations, s`,
+      seconds,
+      atMost(bootBars[entries]),
+    ])
+}
+
+function garbageFigures({ tokens, rssMegabytes, fetches, fetchesAllowed, valid }) {
+  const flood = `${tokens.toLocaleString('en')} garbage tokens`
+  return [
+    ['garbage.memory', `${flood}: growth of memory, MB`, rssMegabytes, atMost(25)],
+    [
+      'garbage.fetches',
+      `${flood}: key fetches, one per cool-down`,
+      fetches,
+      atMost(fetchesAllowed),
+    ],
+    ['garbage.valid', `${flood}: share of valid requests served`, valid.share, atLeast(1)],
+  ]
+}
+
+const figuresOfScenario = {
+  hot: hotFigures,
+  cold: coldFigures,
+  refresh: refreshFigures,
+  latency: latencyFigures,
+  check: checkFigures,
+  boot: bootFigures,
+  garbage: garbageFigures,
+  size: () => [],
+}
+
+/** Every figure with what it has to reach, for the scenarios that were run. */
+export function figuresOf(measured) {
+  return Object.entries(measured).flatMap(([scenario, result]) =>
+    figuresOfScenario[scenario](result).map(([id, what, value, target]) => ({
+      id,
+      what,
+      toReach: target.text,
+      reached: Number(value.toPrecision(3)),
+      holds: target.holds(value),
+    })),
+  )
+}

@@ -1,0 +1,16 @@
+/** The guards that are raced: modules of this folder. */
+export const guardLabels = {
+  nothing: 'Express with a do-nothing middleware',
+  floor: 'the floor: read the header, one Map look-up, compare exp',
+  kickout: '`requireAuth` + `requireScope` + Redis revocations, replica mode',
+  'fast-jwt': 'fast-jwt with its cache, by hand',
+  jose: 'jose by hand: `jwtVerify` with a remote key set',
+  'mcp-sdk': "the MCP SDK's `requireBearerAuth` over jose",
+  'express-oauth2-jwt-bearer': 'express-oauth2-jwt-bearer',
+  'express-jwt': 'express-jwt + jwks-rsa',
+  'express-jwt-redis': 'express-jwt + jwks-rsa + a Redis look-up per request',
+}
+
+export const hotGuards = Object.keys(guardLabels)
+/** The floor remembers tokens without end, so it has no cold. */
+export const coldGuards = hotGuards.filter((name) => name !== 'floor')

@@ -1,0 +1,7 @@
+export function guard() {
+  return {
+    middleware(_req, _res, next) {
+      next()
+    },
+  }
+}

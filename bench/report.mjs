@@ -1,0 +1,153 @@
+import { guardLabels } from './guards/index.mjs'
+import { issuerLabels } from './issuers/index.mjs'
+import { median, medianRatio } from './statistics.mjs'
+
+const yesNo = (holds) => (holds ? 'yes' : '**no**')
+const count = (value) => Math.round(value).toLocaleString('en')
+
+function table(columns, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`
+  return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function raceTable(race, labels, baseline) {
+  const rows = Object.entries(race)
+    .map(([name, { perSecond, cpuMicros, coreShare }]) => ({
+      label: labels[name],
+      ratio: medianRatio(perSecond, race[baseline].perSecond),
+      perSecond: median(perSecond),
+      cpuMicros: median(cpuMicros),
+      coreShare: median(coreShare),
+    }))
+    .sort((a, b) => b.ratio - a.ratio)
+  return table(
+    [
+      'what',
+      `against ${baseline === 'nothing' ? 'do-nothing' : 'the floor'}`,
+      'per second',
+      'CPU, us each',
+      'of its core, %',
+    ],
+    rows.map((row) => [
+      row.label,
+      row.ratio.toFixed(2),
+      count(row.perSecond),
+      row.cpuMicros.toFixed(0),
+      (row.coreShare * 100).toFixed(0),
+    ]),
+  )
+}
+
+function guardSection(title, races) {
+  return Object.entries(races)
+    .flatMap(([algorithm, race]) => [
+      `## ${title}, ${algorithm}`,
+      raceTable(race, guardLabels, 'nothing'),
+    ])
+    .join('\n\n')
+}
+
+const sections = {
+  hot: (races) => guardSection('Hot: 200 tokens reused', races),
+  cold: (races) => guardSection('Cold: every token new to the server', races),
+  refresh({ perSecond, bytes, rotations }) {
+    const weights = Object.entries(bytes).map(([name, { afterOne, afterMany }]) => [
+      issuerLabels[name],
+      count(afterOne),
+      count(afterMany),
+    ])
+    return [
+      '## Refresh grants, ES256, one Redis',
+      raceTable(perSecond, issuerLabels, 'floor'),
+      table(['Redis bytes per session', 'after 1 refresh', `after ${count(rotations)}`], weights),
+    ].join('\n\n')
+  },
+  latency({ kickOutsPerSecond, requestsPerSecond, ...moments }) {
+    const row = (what, { samples, p50, p99, max }) => [
+      ...[what, count(samples)],
+      ...[p50, p99, max].map((ms) => ms.toFixed(1)),
+    ]
+    return [
+      '## From `kickOut` called to the last of three servers',
+      `${count(kickOutsPerSecond)} kick-outs/s by two issuers, ${count(requestsPerSecond)} other requests/s, one Redis.`,
+      table(
+        ['until', 'kick-outs', 'p50, ms', 'p99, ms', 'max, ms'],
+        [
+          row('in force in the last process', moments.inForce),
+          row('the last server has answered 401', moments.refused),
+        ],
+      ),
+    ].join('\n\n')
+  },
+  check(sizes) {
+    const rows = sizes.map((size) => [
+      count(size.entries),
+      count(1e6 / size.checkMicros),
+      size.checkMicros.toFixed(2),
+      size.heapMegabytes.toFixed(0),
+      size.rssMegabytes.toFixed(0),
+    ])
+    const columns = ['live revocations', '`check()` per second', 'us each', 'heap, MB', 'RSS, MB']
+    return `## \`check()\` on a replica\n\n${table(columns, rows)}`
+  },
+  boot(sizes) {
+    const rows = sizes.map((size) => [
+      count(size.entries),
+      size.seconds.toFixed(2),
+      size.stallMs.toFixed(0),
+    ])
+    const columns = ['live revocations', 'boot to live, s', 'longest stall of the event loop, ms']
+    return `## Boot of a resource server\n\n${table(columns, rows)}`
+  },
+  garbage(flood) {
+    const rows = [
+      ['garbage tokens per second', count(flood.perSecond)],
+      ['growth of RSS / of the heap, MB', `${flood.rssMegabytes.toFixed(1)} / ${flood.heapMegabytes.toFixed(1)}`],
+      ['key fetches', `${flood.fetches} in ${flood.seconds.toFixed(0)} s, cool-down ${flood.cooldownSeconds} s`],
+      ['valid requests served meanwhile', `${count(flood.valid.served)} of ${count(flood.valid.sent)}, p99 ${flood.valid.p99.toFixed(0)} ms`],
+    ] // prettier-ignore
+    return `## ${count(flood.tokens)} garbage tokens with random \`kid\`\n\n${table(['what', ''], rows)}`
+  },
+  size(packages) {
+    const rows = packages.map((entry) => [
+      entry.name,
+      entry.importMs.toFixed(0),
+      count(entry.kilobytes),
+      entry.packages,
+    ])
+    const columns = ['import', 'ms', 'installed, kB', 'packages']
+    return `## Import time and installed size\n\n${table(columns, rows)}`
+  },
+}
+
+/** The page that README.md quotes. */
+export function toMarkdown({ date, minutes, machine, peers, settings, figures, measured }) {
+  const { rounds, cycles, seconds } = settings
+  const versions = Object.entries(peers).map((entry) => entry.join(' '))
+  const parts = [
+    '# Benchmark',
+    `Written by \`npm run bench\` on ${date}, in ${minutes} minutes; not edited by hand. ` +
+      `${rounds} rounds of fresh processes, in each ${cycles} measurements of ${seconds} s of every contender in turn; ` +
+      'ratios are medians of the ratios of neighbours, per-second figures are medians. ' +
+      'A single request that is not answered as it should be ends the run.',
+    table(['machine', ''], [...Object.entries(machine), ['peers', versions.join(', ')]]),
+    '## Figures',
+    table(
+      ['figure', 'to reach', 'reached', ''],
+      figures.map(({ what, toReach, reached, holds }) => [
+        what,
+        toReach,
+        reached.toLocaleString('en'),
+        yesNo(holds),
+      ]),
+    ),
+  ]
+  for (const [name, result] of Object.entries(measured)) parts.push(sections[name](result))
+  return `${parts.join('\n\n')}\n`
+}
+
+export function printFigures(figures) {
+  for (const { what, toReach, reached, holds } of figures) {
+    console.log(`${holds ? 'yes' : 'NO '}  ${what}: to reach ${toReach}, reached ${reached}`)
+  }
+}

@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { launch } from '../processes/launch.mjs'
+import { startOwnRedis } from '../processes/redis.mjs'
+import { quantile } from '../statistics.mjs'
+import {
+  audience,
+  claimsOf,
+  issuer,
+  makeKey,
+  makeToken,
+  makeTokens,
+  publishKeys,
+  scope,
+  writeTokens,
+} from '../tokens.mjs'
+
+const kickOutsPerSecond = 200
+const requestsPerSecond = 2000
+/** Every so many kick-outs one is watched from outside, by asking all servers until each has refused. */
+const probedOneIn = 10
+
+function momentsOf(samples) {
+  return {
+    samples: samples.length,
+    p50: quantile(samples, 0.5),
+    p99: quantile(samples, 0.99),
+    max: Math.max(...samples),
+  }
+}
+
+/** Everything on one machine: three resource servers, two issuers, one Redis, and the load. */
+async function startAll() {
+  const key = makeKey('ES256')
+  const keys = await publishKeys([key])
+  const redis = await startOwnRedis({ pinned: false })
+  const secret = randomBytes(32).toString('base64url')
+  const shared = { name: 'kickout', issuer, audience, scope, redisPort: redis.port }
+  const guardConfig = { ...shared, jwksUri: keys.uri }
+  const issuerConfig = { ...shared, privateJwk: key.privateJwk, secret }
+  const background = writeTokens(await makeTokens(key, 200))
+  const load = { tool: 'autocannon', tokensFile: background.file }
+  const started = await Promise.all([
+    ...[1, 2, 3].map(async () => launch('guards/serve.mjs', guardConfig)),
+    ...[1, 2].map(async () => launch('issuers/serve.mjs', issuerConfig)),
+    launch('load/generator.mjs', load),
+    launch('load/probe.mjs', {}),
+  ])
+  const [generator, probe] = started.slice(5)
+  return {
+    key,
+    servers: started.slice(0, 3),
+    issuers: started.slice(3, 5),
+    generator,
+    probe,
+    /** Of servers, issuers, generator and probe. */
+    cpuMicros: () =>
+      Promise.all(started.map(async (child) => (await child.ask('usage')).cpuMicros)),
+    async stop() {
+      await Promise.all(started.map(async (child) => child.stop()))
+      await redis.stop()
+      keys.close()
+      background.remove()
+    },
+  }
+}
+
+/** From `kickOut` called to the last of three resource servers refusing, under load. */
+export async function latency({ latencySeconds: seconds, log }) {
+  const all = await startAll()
+  const { servers, generator } = all
+  const ports = servers.map(({ port }) => port)
+  try {
+    const load = Promise.all(
+      ports.map(async (port) =>
+        generator.ask('press', {
+          port,
+          seconds: seconds + 2,
+          connections: 8,
+          rate: Math.round(requestsPerSecond / ports.length),
+        }),
+      ),
+    )
+    await sleep(1000)
+    const before = await all.cpuMicros()
+    const kickOuts = await kickOutSteadily(all, ports, seconds)
+    const after = await all.cpuMicros()
+    const pressed = await load
+    const failed = pressed.filter(({ failures }) => failures > 0)
+    if (failed.length > 0) throw new Error(`other requests failed: ${JSON.stringify(failed)}`)
+    const applied = await Promise.all(servers.map(async (server) => server.ask('applied')))
+    const inForce = kickOuts.map(
+      ({ id, calledAt }) => Math.max(...applied.map((moments) => moments.get(id))) - calledAt,
+    )
+    const refused = kickOuts
+      .filter(({ refusedAt }) => refusedAt !== undefined)
+      .map(({ refusedAt, calledAt }) => refusedAt - calledAt)
+    const served = pressed.reduce((sum, { requests }) => sum + requests, 0)
+    const busy = after.map((micros, index) => Math.round((micros - before[index]) / seconds / 1e4))
+    log(`${kickOuts.length} kick-outs, ${served} other requests; cores used, %: ${busy.join(' ')}`)
+    return {
+      kickOutsPerSecond: kickOuts.length / seconds,
+      requestsPerSecond: served / (seconds + 2),
+      inForce: momentsOf(inForce),
+      refused: momentsOf(refused),
+    }
+  } finally {
+    await all.stop()
+  }
+}
+
+async function kickOutSteadily({ key, issuers, probe }, ports, seconds) {
+  const total = seconds * kickOutsPerSecond
+  const startedAt = performance.now()
+  const running = []
+  for (let index = 0; index < total; index++) {
+    const dueInMs = startedAt + (index * 1000) / kickOutsPerSecond - performance.now()
+    if (dueInMs > 1) await sleep(dueInMs)
+    const server = issuers[index % issuers.length]
+    running.push(index % probedOneIn === 0 ? kickOutProbed(server, index) : kickOut(server, index))
+  }
+  return Promise.all(running)
+
+  async function kickOut(server, index) {
+    return server.ask('kickOut', { subject: `nobody-${index}`, confirmTimeoutMs: 0 })
+  }
+
+  async function kickOutProbed(server, index) {
+    const claims = { ...claimsOf(0), sub: `kicked-${index}`, session_version: Date.now() - 1 }
+    const token = await makeToken(key, claims)
+    await probe.ask('assertAccepted', { ports, token })
+    const refusal = probe.ask('lastRefusal', { ports, token })
+    const result = await server.ask('kickOut', { subject: claims.sub, confirmTimeoutMs: 0 })
+    return { ...result, refusedAt: await refusal }
+  }
+}
