@@ -109,6 +109,12 @@ export class AuthError extends KickoutError {
   }
 }
 
+const unavailableDescription = {
+  jwks: 'The server cannot check access tokens right now',
+  revocations: 'The server cannot check access tokens right now',
+  sessions: 'The server cannot reach its sessions right now',
+} as const satisfies Record<UnavailableReason, string>
+
 /**
  * A dependency of ours failed: no usable keys, or freshness that cannot be proved. Always 503 with `Retry-After`,
  * never 401, since clients throw their session away on a 401.
@@ -128,7 +134,7 @@ export class UnavailableError extends KickoutError {
     super(message, {
       status: 503,
       code: 'temporarily_unavailable',
-      description: 'The server cannot check access tokens right now',
+      description: unavailableDescription[reason],
       headers: { 'Retry-After': String(retryAfter) },
       cause: options.cause,
     })

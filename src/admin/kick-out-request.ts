@@ -32,9 +32,13 @@ export function readKickOutRequest(body: unknown): { target: KickOutTarget; reas
       `is not known; known are ${targetFields.join(', ')}, reason`,
     )
   }
-  // Everything is a null or a false away from being left out: a body has to say what it means.
+  // What means nothing, or everything, by accident: a body has to say what it means.
   for (const [name, value] of Object.entries(target)) {
     if (value === null) throw new FieldError(name, 'must not be null')
+    if (value === '*')
+      throw new FieldError(name, 'is no wildcard: { "everyone": true } means everyone')
+    if (typeof value === 'string' && value.trim() === '')
+      throw new FieldError(name, 'must not be blank')
   }
   if (reason !== undefined && typeof reason !== 'string')
     throw new FieldError('reason', 'must be a string')

@@ -82,7 +82,8 @@ export function authenticate(
   const known = deps.cache.get(token)
   if (known) {
     assertNotExpired(known, deps.clock)
-    if (!known.key.retired && known.keySet.usable) return checkRevocation(known, deps.revocations)
+    if (!known.key.retired && known.keySet.isUsable())
+      return checkRevocation(known, deps.revocations)
     // Its key left the set, or no usable key is held at all: from the beginning, which may wait for a fetch.
     deps.cache.forget(token)
   }

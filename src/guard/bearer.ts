@@ -16,7 +16,8 @@ function hasSecondHeader(rawHeaders: readonly string[]): boolean {
   let seen = 0
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]
-    if (name?.length === 13 && name.toLowerCase() === 'authorization') seen++
+    if (name?.length !== 13) continue
+    if (name === 'Authorization' || name.toLowerCase() === 'authorization') seen++
   }
   return seen > 1
 }

@@ -1,4 +1,4 @@
-import { AuthError, UnavailableError } from '../errors.ts'
+import { AuthError, type UnavailableError } from '../errors.ts'
 
 /** What a challenge says about this resource server. */
 export interface ChallengeSettings {

@@ -26,14 +26,14 @@ function malformed(message: string): AuthError {
   return new AuthError('invalid_token', 'malformed', message)
 }
 
-/** No invalid UTF-8, and a byte order mark is part of the text, where JSON has no place for it. */
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-/** What the parser says is not kept: it quotes the text. */
+/**
+ * A byte order mark stays part of the text, where JSON has no place for it; invalid UTF-8 is left to jose, which refuses
+ * it. What the parser says is not kept: it quotes the text.
+ */
 function readObject(part: string): Record<string, unknown> {
   let value: unknown
   try {
-    value = JSON.parse(strictUtf8.decode(Buffer.from(part, 'base64url')))
+    value = JSON.parse(Buffer.from(part, 'base64url').toString())
   } catch {
     throw malformed('The header or payload of the token is not JSON')
   }

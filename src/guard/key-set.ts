@@ -88,7 +88,7 @@ export class KeySet {
   }
 
   /** Whether the keys are young enough to be trusted. Checked for cached tokens too. */
-  get usable(): boolean {
+  isUsable(): boolean {
     if (this.#keys.length === 0) return false
     if (this.#settings.source.kind === 'given') return true
     return this.#deps.clock.monotonic() - this.#fetchedAtMs <= this.#lifetimeMs
@@ -101,7 +101,7 @@ export class KeySet {
    * @throws UnavailableError while no usable key is held, or an unknown `kid` may be a new key that could not be fetched
    */
   async find(algorithm: string, kid: string | undefined): Promise<VerificationKey> {
-    if (!this.usable) await this.#refreshOnDemand()
+    if (!this.isUsable()) await this.#refreshOnDemand()
     this.assertUsable()
     const known = this.#select(algorithm, kid)
     if (known) return known
@@ -120,7 +120,7 @@ export class KeySet {
 
   /** @throws UnavailableError when no usable key is held */
   assertUsable(): void {
-    if (!this.usable) throw this.#unavailable('No usable key is held')
+    if (!this.isUsable()) throw this.#unavailable('No usable key is held')
   }
 
   /**
@@ -129,10 +129,10 @@ export class KeySet {
    * @throws Error when repeating is no use: the metadata is of another issuer, or the set was closed
    */
   async ready(): Promise<void> {
-    while (!this.usable) {
+    while (!this.isUsable()) {
       if (this.#closed) throw this.#unavailable('The guard was closed')
       await this.#refreshOnDemand()
-      if (this.usable) return
+      if (this.isUsable()) return
       if (this.#failure instanceof DiscoveryRefused || this.#settings.source.kind === 'given') {
         throw this.#unavailable('No usable key can be had')
       }

@@ -85,7 +85,8 @@ export function requireClaim(name: string, expected: ClaimExpectation): RequestH
   const decide: Decision = (auth) => {
     const value = auth.payload[name]
     // Anything but `true` refuses: a promise, which an asynchronous predicate returns, is no answer.
-    const fits = typeof expected === 'function' ? expected(value) === true : value === expected
+    const answer: unknown = typeof expected === 'function' ? expected(value) : value === expected
+    const fits = answer === true
     return fits
       ? undefined
       : new AuthError(

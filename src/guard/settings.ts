@@ -101,8 +101,8 @@ function readCache(value: unknown): Required<JwksCacheOptions> {
 
 function readRevocations(value: unknown): Revocations | undefined {
   if (value === undefined) return undefined
-  const candidate = value as Partial<Revocations> | null
-  const methods = [candidate?.check, candidate?.onKickOut, candidate?.ready]
+  const candidate = (value ?? {}) as Record<string, unknown>
+  const methods = [candidate['check'], candidate['onKickOut'], candidate['ready']]
   if (!methods.every((method) => typeof method === 'function')) {
     throw optionError(
       where,

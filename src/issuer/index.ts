@@ -10,6 +10,7 @@ import type { IssuerContext } from './context.ts'
 import { readCookie } from './cookie.ts'
 import { kickOut } from './kick-out.ts'
 import { sessionIdOf } from './refresh-token.ts'
+import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import { endSession } from './revoke.ts'
 import { createRouter, sendTokens } from './router.ts'
 import { type SessionInfo, toSessionInfo } from './session.ts'
@@ -70,7 +71,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
   const settings = readSettings(options)
   const context: IssuerContext = {
     ...settings,
-    revocations: settings.store.revocations(settings.issuer),
+    revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
     emit: emitterOf(settings.onEvent),
   }
   const lifetimes = new WeakMap<TokenResponse, number>()

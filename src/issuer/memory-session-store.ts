@@ -5,7 +5,6 @@ import { createMemoryRevocations } from '../revocation/memory-revocations.ts'
 import { type AuditedRevocations, defaultRetentionSeconds } from '../revocation/revocations.ts'
 import type { ResolvedTarget } from '../revocation/target.ts'
 import { MemoryHorizons } from './memory-horizons.ts'
-import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import type {
   NewSession,
   RotateOutcome,
@@ -53,7 +52,6 @@ export class MemorySessionStore implements SessionStore {
   readonly #bySubject = new Map<string, Set<string>>()
   readonly #horizons = new MemoryHorizons()
   readonly #revocations: AuditedRevocations
-  readonly #views = new Map<string, AuditedRevocations>()
   #closed = false
 
   constructor(options: MemoryStoreOptions, clock: Clock) {
@@ -165,10 +163,8 @@ export class MemorySessionStore implements SessionStore {
     return Promise.resolve(live.map(toRecord))
   }
 
-  revocations(issuer: string): AuditedRevocations {
-    const view = this.#views.get(issuer) ?? revocationsOfIssuer(this.#revocations, issuer)
-    this.#views.set(issuer, view)
-    return view
+  revocations(): AuditedRevocations {
+    return this.#revocations
   }
 
   async close(): Promise<void> {

@@ -17,7 +17,15 @@ export function revocationsOfIssuer(
   issuer: string,
 ): AuditedRevocations {
   return {
-    ...shared,
+    retentionSeconds: shared.retentionSeconds,
     kickOut: async (target, options) => shared.kickOut(withIssuer(target, issuer), options),
+    check: (claims) => shared.check(claims),
+    checkNow: async (claims) => shared.checkNow(claims),
+    onKickOut: (listener) => shared.onKickOut(listener),
+    status: () => shared.status(),
+    ready: async () => shared.ready(),
+    close: async () => shared.close(),
+    listKickOuts: async (limit) => shared.listKickOuts(limit),
+    listNodes: async () => shared.listNodes(),
   }
 }

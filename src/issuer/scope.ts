@@ -3,6 +3,8 @@ import { GrantError } from '../errors.ts'
 /** @see RFC 6749 §3.3 scope-token */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 const maxScopes = 100
+/** No scope may have a quote, so no session has this one. */
+const nobodysScope = '"'
 
 /** Splits a scope parameter. `undefined` where a token has a character that no scope may have. */
 export function parseScope(scope: string): string[] | undefined {
@@ -14,14 +16,15 @@ export function parseScope(scope: string): string[] | undefined {
 
 /**
  * Splits the `scope` of a token request. Judges nothing: a malformed scope is one that no session has, and the store
- * refuses it when its turn comes, after reuse. Nothing but spaces is malformed too, not a wish for everything or nothing.
+ * refuses it when its turn comes, after reuse. Nothing but spaces is one too: neither a wish for everything nor for nothing.
  *
  * @see RFC 6749 §6
  */
 export function splitRequestedScope(scope: string | undefined): readonly string[] | undefined {
   if (scope === undefined) return undefined
   const parts = new Set(scope.split(' '))
-  return parts.size === 1 ? [...parts] : [...parts].filter((part) => part !== '')
+  parts.delete('')
+  return parts.size > 0 ? [...parts] : [nobodysScope]
 }
 
 export function scopeError(): GrantError {

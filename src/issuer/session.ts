@@ -118,7 +118,7 @@ export interface SessionStore {
   list(issuer: string, subject: string): Promise<SessionRecord[]>
   /**
    * The revocation state that lies in the same store; its `kickOut` ends the sessions concerned in the same step.
-   * One per store, however many issuers ask for it; a target that names no issuer means the one that asked.
+   * One per store, however many issuers ask for it. Several may, so targets always name the issuer that they mean.
    */
   revocations(issuer: string): AuditedRevocations
   close(): Promise<void>

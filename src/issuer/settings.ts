@@ -178,7 +178,8 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
   const issuer = readIssuer(options.issuer)
   const audience = readStrings(where, 'audience', options.audience)
   if (audience === undefined) throw optionError(where, 'audience', 'is missing')
-  const store = options.store ?? memoryStore()
+  // `null` is no absent store: it is one that somebody forgot to make.
+  const store = options.store === undefined ? memoryStore() : options.store
   assertStore(store)
   const accessTokenTtlSeconds = readAccessTokenTtl(options, store)
   const { origin } = new URL(issuer)

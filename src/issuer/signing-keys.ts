@@ -1,4 +1,4 @@
-import { createPrivateKey } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
 import type { Clock } from '../clock.ts'
 
@@ -65,9 +65,15 @@ function readAlgorithm(option: string, jwk: JWK): string {
 
 /** Found out at creation rather than at the first login. What the parser says is left out: it may quote the key. */
 function assertReadable(option: string, key: JWK): void {
+  let own: JsonWebKey | undefined
   try {
-    createPrivateKey({ key: { ...key }, format: 'jwk' })
+    own = createPublicKey(createPrivateKey({ key: { ...key }, format: 'jwk' })).export({
+      format: 'jwk',
+    })
   } catch {
+    // Below: it has no public part.
+  }
+  if (!own || publicMembers.some((member) => own[member] !== key[member])) {
     throw keyError(option, 'cannot be read: some of its members are missing or do not fit together')
   }
 }

@@ -31,11 +31,12 @@ describe('a default in the README is the one in the source', () => {
   test.each(Object.entries(redisDefaults))('redisRevocations: %s', (option, value) => {
     expect(documentedDefault(section('On Redis'), option)).toEqual(value)
   })
-  test.each([
-    ['accessTokenTtlSeconds', issuerDefaults.accessTokenTtlSeconds],
-    ...Object.entries(issuerDefaults.session).map(([name, value]) => [`session.${name}`, value]),
-  ])('createIssuer: %s', (option, value) => {
-    expect(documentedDefault(section('Issuer'), String(option))).toEqual(value)
+  test('createIssuer: accessTokenTtlSeconds', () => {
+    const documented = documentedDefault(section('Issuer'), 'accessTokenTtlSeconds')
+    expect(documented).toBe(issuerDefaults.accessTokenTtlSeconds)
+  })
+  test.each(Object.entries(issuerDefaults.session))('createIssuer: session.%s', (option, value) => {
+    expect(documentedDefault(section('Issuer'), `session.${option}`)).toEqual(value)
   })
   test('kickOut: confirmTimeoutMs and retentionSeconds', () => {
     const text = section('Revocations')

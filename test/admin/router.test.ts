@@ -1,0 +1,58 @@
+import { describe, expect, test } from '@jest/globals'
+import { adminRouter, type AdminTarget } from '../../src/admin/index.ts'
+import { memoryRevocations } from '../../src/index.ts'
+import { postJson, send } from '../support/http-client.ts'
+import { closeKitsAfterEach, createKit } from '../support/issuer-kit.ts'
+
+closeKitsAfterEach()
+
+const revocations = memoryRevocations({ issuer: 'https://a.example' })
+
+describe('adminRouter', () => {
+  test.each([
+    [undefined, undefined, /the options must be an object/],
+    [{}, undefined, /exactly one of/],
+    [{ revocations, issuer: {} }, undefined, /exactly one of/],
+    [{ issuer: {} }, undefined, /"issuer" must come from createIssuer/],
+    [{ revocations: {} }, undefined, /"revocations" must come from/],
+    [{ revocation: revocations }, undefined, /unknown option "revocation", did you mean/],
+    [{ revocations }, { scope: '' }, /"scope"/],
+    [{ revocations }, { scope: ' ' }, /scope/],
+    [{ revocations }, { scopes: 'a' }, /unknown option "scopes", did you mean "scope"/],
+    [{ revocations }, { scope: ['a'] }, /"scope"/],
+  ])('refuses %j with %j', (target, options, message) => {
+    const create = () => adminRouter(target as unknown as AdminTarget, options as never)
+    expect(create).toThrow(TypeError)
+    expect(create).toThrow(message)
+  })
+
+  test('answers what it does not know with 404, and never caches', async () => {
+    const kit = await createKit()
+    const headers = await kit.admin()
+    expect((await send(`${kit.url}/admin/unknown`, { headers })).status).toBe(404)
+    expect((await send(`${kit.url}/admin/kick-outs`, { method: 'DELETE', headers })).status).toBe(
+      404,
+    )
+    for (const path of ['kick-outs', 'nodes', 'sessions?subject=u1']) {
+      const answer = await send(`${kit.url}/admin/${path}`, { headers })
+      expect([answer.status, answer.headers['cache-control']]).toEqual([200, 'no-store'])
+    }
+  })
+
+  test('lists a session that says nothing of itself with nulls', async () => {
+    const kit = await createKit()
+    await kit.startSession()
+    const headers = await kit.admin()
+    const { json } = await send(`${kit.url}/admin/sessions?subject=u1`, { headers })
+    expect(json.sessions[0]).toMatchObject({ client_id: null, scope: '', device: null })
+  })
+
+  test('cuts a long reason', async () => {
+    const kit = await createKit()
+    const headers = await kit.admin()
+    const body = { subject: 'u1', reason: 'x'.repeat(5_000) }
+    expect((await postJson(`${kit.url}/admin/kick-outs`, body, headers)).status).toBe(200)
+    const { json } = await send(`${kit.url}/admin/kick-outs`, { headers })
+    expect(json.kick_outs[0].reason).toBe('x'.repeat(255))
+  })
+})

@@ -1,0 +1,83 @@
+/**
+ * Every row of the catalogue of hostile input, and where it is tested. A row names the files whose test names carry its id,
+ * or says why the package has nothing to test there.
+ */
+export type Row =
+  | { readonly in: readonly string[] }
+  /** What the row attacks is not in the package. */
+  | { readonly none: string }
+  /** The file that will have it. */
+  | { readonly pending: string }
+
+const numbered = (prefix: string, last: number): string[] =>
+  Array.from({ length: last }, (_, index) => `${prefix}${String(index + 1).padStart(2, '0')}`)
+
+/** All ids of a section to one place, then the exceptions. */
+function section(
+  prefix: string,
+  last: number,
+  where: Row,
+  exceptions: Readonly<Record<string, Row>> = {},
+): [string, Row][] {
+  return numbered(prefix, last).map((id) => [id, exceptions[id] ?? where])
+}
+
+export const catalogue: ReadonlyMap<string, Row> = new Map([
+  ...section('T', 35, { in: ['attacks/tokens.test.ts'] }),
+  ...section('B', 13, { in: ['attacks/bearer.test.ts'] }),
+  ...section('C', 11, { in: ['attacks/caches.test.ts'] }),
+  ...section(
+    'RT',
+    15,
+    { in: ['attacks/refresh.test.ts'] },
+    { RT11: { in: ['attacks/cookies.test.ts'] } },
+  ),
+  ...section('K', 11, { in: ['attacks/cookies.test.ts'] }),
+  ...section(
+    'V',
+    12,
+    { in: ['attacks/revocation.test.ts'] },
+    {
+      V10: { none: 'no introspection endpoint: resource servers verify and check locally' },
+      V11: { none: 'no introspection endpoint' },
+    },
+  ),
+  ...section(
+    'A',
+    12,
+    { in: ['attacks/admin.test.ts'] },
+    {
+      A08: { in: ['attacks/admin.test.ts', 'attacks/identity.test.ts'] },
+      A09: { in: ['attacks/admin.test.ts', 'attacks/identity.test.ts'] },
+    },
+  ),
+  ...section(
+    'L',
+    6,
+    { in: ['attacks/leakage.test.ts'] },
+    {
+      L01: { in: ['attacks/refresh.test.ts'] },
+      L02: {
+        none: 'unknown and foreign tokens take one path: no introspection, and revoke answers 200 for both',
+      },
+    },
+  ),
+  ...section(
+    'I',
+    10,
+    { pending: 'attacks/redis-injection.test.ts' },
+    {
+      I01: { in: ['attacks/identity.test.ts', 'redis/cluster.test.ts'] },
+      I02: { in: ['attacks/identity.test.ts'] },
+      I03: { in: ['attacks/identity.test.ts'] },
+      I08: { in: ['attacks/identity.test.ts'] },
+      I10: { in: ['redis/acl.test.ts'] },
+    },
+  ),
+  ...section(
+    'G',
+    7,
+    { in: ['attacks/time.test.ts'] },
+    { G06: { in: ['issuer/memory-session-store.test.ts'] } },
+  ),
+])

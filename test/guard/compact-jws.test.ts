@@ -1,0 +1,71 @@
+import { expect, test } from '@jest/globals'
+import { maxTokenLength, readCompactJws } from '../../src/guard/compact-jws.ts'
+import { base64url, encodeJson } from '../support/make-token.ts'
+
+const token = (header: string, payload: string, signature = 'AAAA') =>
+  `${header}.${payload}.${signature}`
+const malformed = expect.objectContaining({
+  status: 401,
+  code: 'invalid_token',
+  reason: 'malformed',
+})
+
+test('reads the two readable parts', () => {
+  expect(readCompactJws(token(encodeJson({ alg: 'x' }), encodeJson({ a: '\u00e9' })))).toEqual({
+    header: { alg: 'x' },
+    payload: { a: '\u00e9' },
+  })
+})
+test.each([0, 1, 2])(
+  'takes one spelling only of part %d, for each count of unused bits',
+  (index) => {
+    for (const padding of ['', ' ', '  ']) {
+      const parts = [encodeJson({}), encodeJson({}), 'AAAA'].map((part, at) =>
+        at === index ? base64url(`{}${padding}`) : part,
+      )
+      const text = parts.join('.')
+      expect(() => readCompactJws(text)).not.toThrow()
+      const last = parts[index]?.at(-1) ?? ''
+      const canonical = [
+        ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_',
+      ].filter((char) => {
+        const changed = [...parts]
+        changed[index] = `${parts[index]?.slice(0, -1)}${char}`
+        const bytes = (part = '') => Buffer.from(part, 'base64url').toString('hex')
+        if (char === last || bytes(changed[index]) !== bytes(parts[index])) return false
+        expect(() => readCompactJws(changed.join('.'))).toThrow(malformed)
+        return true
+      })
+      expect(canonical).toHaveLength({ '': 3, ' ': 0, '  ': 15 }[padding] ?? -1)
+    }
+  },
+)
+test('refuses a part with one character too many', () => {
+  expect(() => readCompactJws(token('e30AA', 'e30'))).toThrow(malformed)
+})
+test('looks at 8 192 bytes and at no byte more', () => {
+  expect(maxTokenLength).toBe(8192)
+  const long = (length: number) => token('e30', 'e30', 'A'.repeat(length - 8))
+  expect(() => readCompactJws(long(8192))).not.toThrow()
+  expect(() => readCompactJws(long(8196))).toThrow('longer than 8192')
+})
+test.each(['crit', 'b64', 'enc', 'zip', 'p2c'])(
+  'refuses the parameter %s, whatever it says',
+  (name) => {
+    for (const value of [null, false, [], '']) {
+      expect(() => readCompactJws(token(encodeJson({ [name]: value }), 'e30'))).toThrow(malformed)
+    }
+  },
+)
+test('never quotes the token in what it throws', () => {
+  const secret = 'a-secret-in-the-payload'
+  try {
+    readCompactJws(token('e30', base64url(secret)))
+  } catch (error) {
+    expect(error).toEqual(malformed)
+    expect((error as Error).cause).toBeUndefined()
+    expect(String((error as Error).stack)).not.toContain('secret')
+    return
+  }
+  throw new Error('accepted')
+})

@@ -1,0 +1,89 @@
+import { describe, expect, test } from '@jest/globals'
+import type { AccessTokenClaims } from '../../src/auth.ts'
+import {
+  isRevoked,
+  type RevocationFact,
+  type RevocationLevel,
+} from '../../src/revocation/revocation.ts'
+
+const at = 1_767_225_600_500
+const second = Math.floor(at / 1000)
+const claims: AccessTokenClaims = {
+  iss: 'i',
+  aud: 'x',
+  exp: second + 60,
+  sub: 'u',
+  jti: 'j',
+  sid: 's',
+  client_id: 'c',
+}
+
+const verdict = (level: RevocationLevel, fact: RevocationFact, changes: object) =>
+  isRevoked(
+    { ...claims, ...changes },
+    {
+      get: (issuer, asked, id) =>
+        issuer === 'i' && asked === level && ['u', 'j', 's', 'c', ''].includes(id)
+          ? fact
+          : undefined,
+    },
+  ).revoked
+
+describe('at its boundary', () => {
+  test.each(['token', 'session'] as const)('%s: whatever the times', (level) => {
+    for (const iat of [0, second, second + 100, undefined]) {
+      expect(verdict(level, { at }, { iat, session_version: at + 1 })).toBe(true)
+    }
+  })
+  test('subject: a session_version below the user’s', () => {
+    for (const iat of [0, second + 100]) {
+      const fact = { at, version: at }
+      expect(verdict('subject', fact, { iat, session_version: at - 1 })).toBe(true)
+      expect(verdict('subject', fact, { iat, session_version: at })).toBe(false)
+      expect(verdict('subject', fact, { iat, session_version: at + 1 })).toBe(false)
+    }
+  })
+  test.each(['subject', 'client', 'everyone'] as const)(
+    '%s without a session_version: an iat of the same second or before, or none',
+    (level) => {
+      const fact = { at, ...(level === 'subject' && { version: at }) }
+      expect(verdict(level, fact, { iat: second - 1 })).toBe(true)
+      expect(verdict(level, fact, { iat: second })).toBe(true)
+      expect(verdict(level, fact, { iat: second + 0.9 })).toBe(true)
+      expect(verdict(level, fact, { iat: second + 1 })).toBe(false)
+      expect(verdict(level, fact, { iat: undefined })).toBe(true)
+    },
+  )
+  test.each(['client', 'everyone'] as const)('%s: a session_version does not matter', (level) => {
+    expect(verdict(level, { at }, { iat: second, session_version: at + 1e6 })).toBe(true)
+    expect(verdict(level, { at }, { iat: second + 1, session_version: 0 })).toBe(false)
+  })
+})
+
+test('client is client_id, else azp', () => {
+  const get = (_issuer: string, level: RevocationLevel, id: string) =>
+    level === 'client' && id === 'z' ? { at } : undefined
+  const { client_id: _none, ...without } = claims
+  expect(isRevoked({ ...without, azp: 'z' }, { get }).revoked).toBe(true)
+  expect(isRevoked({ ...claims, azp: 'z' }, { get }).revoked).toBe(false)
+})
+
+test('any level suffices: a milder fact of one level hides no other', () => {
+  const get = (_issuer: string, level: RevocationLevel) =>
+    level === 'subject'
+      ? { at, version: 0 }
+      : level === 'everyone'
+        ? { at, reason: 'why' }
+        : undefined
+  expect(isRevoked({ ...claims, session_version: at, iat: second }, { get })).toEqual({
+    revoked: true,
+    level: 'everyone',
+    at,
+    reason: 'why',
+  })
+})
+test('a token without an id cannot be named at that level', () => {
+  const asked: string[] = []
+  isRevoked({ iss: 'i', aud: 'x', exp: 0 }, { get: (_issuer, level) => void asked.push(level) })
+  expect(asked).toEqual(['everyone'])
+})
