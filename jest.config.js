@@ -60,7 +60,6 @@ export default {
     project('redis', ['redis/**/*.test.ts'], { timeoutMs: 15_000 }),
     project('repository', ['repository/**/*.test.ts'], { timeoutMs: 60_000 }),
     project('browser', ['browser/**/*.test.ts'], { timeoutMs: 60_000 }),
-    project('drills', ['drills/**/*.test.ts'], { timeoutMs: 600_000 }),
   ],
   reporters: ['default', '<rootDir>/scripts/jest-counts.mjs'],
   coverageProvider: 'v8',

@@ -45,7 +45,7 @@ export interface VerificationKey {
 }
 
 /** Why a whole key set is refused. The text never quotes the answer. */
-export class JwksRefused extends Error {
+class JwksRefused extends Error {
   override readonly name = 'JwksRefused'
 }
 

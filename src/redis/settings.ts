@@ -119,7 +119,7 @@ const maxPartitions = 65_535
 const minStalenessMs = 250
 
 /** The `keyPrefix` of the user's client. Ours have none: it becomes part of our keys, which scripts build too. */
-export function keyPrefixOf(redis: RedisClient): string {
+function keyPrefixOf(redis: RedisClient): string {
   if (!redis.isCluster) return (redis as Redis).options.keyPrefix ?? ''
   const { keyPrefix, redisOptions } = (redis as Cluster).options
   return keyPrefix ?? (redisOptions as { keyPrefix?: string } | undefined)?.keyPrefix ?? ''

@@ -48,7 +48,7 @@ const maxAuditRecords = 1000
 export const expiryMarginMs = 120_000
 
 /** When a revocation may be forgotten: after the retention, or sooner where the token is known to expire sooner. */
-export function keptUntil(target: ResolvedTarget, at: number, retentionMs: number): number {
+function keptUntil(target: ResolvedTarget, at: number, retentionMs: number): number {
   const known = target.expiresAtMs
   // An `exp` in the past is either wrong or of a token that no longer matters: the full retention costs little.
   return known === undefined || known <= at

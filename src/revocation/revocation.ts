@@ -49,7 +49,7 @@ export type RevocationVerdict =
 export const notRevoked: RevocationVerdict = Object.freeze({ revoked: false })
 
 /** The `client_id`, else `azp`. */
-export function clientOf(claims: AccessTokenClaims): string | undefined {
+function clientOf(claims: AccessTokenClaims): string | undefined {
   return claims.client_id ?? claims.azp
 }
 

@@ -111,7 +111,7 @@ export function resolveTarget(target: unknown, defaultIssuer: string | undefined
 }
 
 /** The longest reason that is kept, in characters; the rest is cut off. */
-export const maxReasonLength = 255
+const maxReasonLength = 255
 
 /** Checks the free text of a kick-out. Longer texts are cut, not refused. */
 export function readReason(value: unknown): string | undefined {
