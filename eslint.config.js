@@ -10,7 +10,7 @@ const processEnv = [
 ]
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'reports/']),
+  globalIgnores(['dist/', 'coverage/', 'reports/', '.stryker-tmp/']),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
   },

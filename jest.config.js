@@ -30,7 +30,7 @@ const project = (displayName, folders, { timeoutMs = 5_000, ...options } = {}) =
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleFileExtensions: ['ts', 'js', 'mjs', 'cjs', 'json', 'node'],
-  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/coverage/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/coverage/', '<rootDir>/.stryker-tmp/'],
   moduleNameMapper: { ...ownEntries, ...olderPeers },
   transform: {
     '\\.ts$': [

@@ -6,6 +6,7 @@ import {
   connectTimeoutMs,
   duplicateForCommands,
   duplicateForReading,
+  firstAnswerTimeoutMs,
   isCluster,
 } from './own-client.ts'
 import type { RedisClient } from './settings.ts'
@@ -13,8 +14,13 @@ import { Timeout, within } from './timeout.ts'
 
 type Command<Reply> = (client: RedisClient) => Promise<Reply>
 
+/** How often an idle connection behind Sentinel is asked whether it is alive, and how long it may take to answer. */
+const pulseMs = 500
+
 /** How often a patient command may outlast its budget while the server goes on answering others. */
 const maxPatience = 5
+/** How long whoever waits for a connection waits before looking again. */
+const stretchMs = 20
 
 /**
  * The connection for commands: one per deployment of ours in a process, made after the user's client and on first use.
@@ -24,12 +30,13 @@ const maxPatience = 5
 export class CommandConnection {
   readonly #template: RedisClient
   #client: RedisClient | undefined
-  #connected: Promise<void> | undefined
+  #stretch: Promise<void> | undefined
   #answeredAtMs = Number.NEGATIVE_INFINITY
   #connectFailure: Error | undefined
   #holding: CommandConnection | undefined
   #connectionNumber = 0
   #droppedConnection = 0
+  #pulse: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(template: RedisClient) {
@@ -48,12 +55,7 @@ export class CommandConnection {
 
   async #run<Reply>(budgetMs: number, limitMs: number, command: Command<Reply>): Promise<Reply> {
     const startedAtMs = performance.now()
-    const client = await within(this.#ready(), budgetMs, 'Connecting to Redis').catch(
-      (error: unknown) => {
-        // Why the attempts fail says more than that they take long.
-        throw this.#connectFailure ?? error
-      },
-    )
+    const client = await this.#ready(budgetMs)
     const reply = command(client)
     for (;;) {
       const silentSinceMs = Math.max(startedAtMs, limitMs > budgetMs ? this.#answeredAtMs : 0)
@@ -101,15 +103,19 @@ export class CommandConnection {
    */
   async dedicated(key: string): Promise<Redis> {
     const node = isCluster(this.#template)
-      ? await this.nodeOf(await within(this.#ready(), connectTimeoutMs, 'Connecting to Redis'), key)
-      : (this.#template as Redis)
+      ? await this.nodeOf(await this.#ready(connectTimeoutMs), key)
+      : this.#template
     const client = duplicateForReading(node)
-    client.on('error', () => undefined)
+    let failure: Error | undefined
+    client.on('error', (error: Error) => {
+      failure = error
+    })
     try {
       await within(client.connect(), connectTimeoutMs, 'Connecting to Redis')
     } catch (error) {
       client.disconnect()
-      throw error
+      // Why it failed says more than that the connection is closed.
+      throw failure ?? error
     }
     return client
   }
@@ -129,26 +135,58 @@ export class CommandConnection {
     if (this.#client && isCluster(this.#client)) this.#client.refreshSlotsCache()
   }
 
+  /**
+   * Asks now and then whether the primary is still there. One that hangs long enough to be replaced, and then wakes up,
+   * would be handed the next kick-out of a quiet issuer, acknowledge it and lose it.
+   */
+  #startPulse(): void {
+    this.#pulse ??= setInterval(() => {
+      if (this.#client?.status !== 'ready') return
+      this.run(pulseMs, async (client) => (client as Redis).ping()).catch(() => undefined)
+    }, pulseMs)
+    this.#pulse.unref()
+  }
+
+  /** Asks again who the primary is: a reader has found another one, and this connection may still lead to the last. */
+  reconnect(): void {
+    if (this.#client && !isCluster(this.#client)) this.#restart(this.#client)
+    this.refreshSlots()
+    this.#holding?.reconnect()
+  }
+
   close(): void {
     this.#closed = true
+    clearInterval(this.#pulse)
     this.#client?.disconnect()
     this.#holding?.close()
   }
 
-  /** Resolves when commands can be sent; waits through a reconnect, and is shared by all that wait. */
-  async #ready(): Promise<RedisClient> {
-    if (this.#closed) throw new Error('The connection was closed')
-    const client = (this.#client ??= this.#create())
-    if (client.status === 'ready') return client
-    this.#connected ??= this.#waitUntilReady(client).finally(() => {
-      this.#connected = undefined
-    })
-    await this.#connected
-    return client
+  /**
+   * Resolves when commands can be sent; waits through a reconnect. It waits in short stretches, shared by all who wait: what
+   * waits on one promise until Redis is back stays in memory until then, and under load that is all there is.
+   */
+  async #ready(budgetMs: number): Promise<RedisClient> {
+    const deadlineMs = performance.now() + budgetMs
+    for (;;) {
+      if (this.#closed) throw new Error('The connection was closed')
+      const client = (this.#client ??= this.#create())
+      // A dropped connection calls itself ready until its socket has closed, and refuses whatever it is given.
+      const isDropped = this.#droppedConnection === this.#connectionNumber
+      if (client.status === 'ready' && !isDropped) return client
+      if (performance.now() >= deadlineMs) {
+        // Why the attempts fail says more than that they take long.
+        throw this.#connectFailure ?? new Timeout(`Connecting to Redis takes over ${budgetMs} ms`)
+      }
+      this.#stretch ??= this.#waitForReady(client).finally(() => {
+        this.#stretch = undefined
+      })
+      await this.#stretch
+    }
   }
 
   #create(): RedisClient {
     const client = duplicateForCommands(this.#template)
+    if (!isCluster(client) && client.options.sentinels) this.#startPulse()
     // Failures reach whoever runs a command; an unheard 'error' event would be printed.
     client.on('error', (error: Error) => {
       this.#connectFailure = error
@@ -157,25 +195,39 @@ export class CommandConnection {
       this.#connectionNumber++
       this.#connectFailure = undefined
     })
+    // The kernel of a server that hangs accepts connections; its first answer never comes, and nobody else waits for it.
+    let timer: NodeJS.Timeout | undefined
+    client.on('connect', () => {
+      clearTimeout(timer)
+      timer = setTimeout(() => {
+        if (client.status === 'connect') client.disconnect(true)
+      }, firstAnswerTimeoutMs)
+      timer.unref()
+    })
     return client
   }
 
-  async #waitUntilReady(client: RedisClient): Promise<void> {
-    const ready = new Promise<void>((resolve, reject) => {
-      const onReady = (): void => {
-        client.off('end', onEnd)
+  /** Resolves when the client is ready, and after a while in any case. */
+  async #waitForReady(client: RedisClient): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const settle = (): void => {
+        clearTimeout(timer)
+        client.off('ready', settle)
+        client.off('end', fail)
         resolve()
       }
-      const onEnd = (): void => {
-        client.off('ready', onReady)
-        reject(new Error('The connection to Redis was closed'))
+      const fail = (): void => {
+        reject(this.#connectFailure ?? new Error('The connection to Redis was closed'))
+        settle()
       }
-      client.once('ready', onReady)
-      client.once('end', onEnd)
+      const timer = setTimeout(settle, stretchMs)
+      timer.unref()
+      client.once('ready', settle)
+      client.once('end', fail)
+      // It is lazy, and a client that has given up stays so until it is asked.
+      if (client.status === 'wait' || client.status === 'end')
+        client.connect().catch(() => undefined)
     })
-    // It is lazy, and a cluster client that has given up stays so until it is asked.
-    if (client.status === 'wait' || client.status === 'end') client.connect().catch(() => undefined)
-    await ready
   }
 
   /**

@@ -2,6 +2,12 @@ import { UnavailableError, type UnavailableReason } from '../errors.ts'
 
 const maxDetailLength = 160
 
+/** Errors of sockets may come from another realm, where `instanceof` does not know them. */
+function messageOf(error: unknown): string | undefined {
+  const message = (error as { message?: unknown } | null | undefined)?.message
+  return typeof message === 'string' ? message : undefined
+}
+
 /** A Redis that is set up in a way that cannot work. Waiting does not heal it; somebody has to change a setting. */
 export class UnfitRedis extends Error {
   override readonly name = 'UnfitRedis'
@@ -12,12 +18,13 @@ export class UnfitRedis extends Error {
  * it, and those would end up in logs.
  */
 export function describeFailure(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown'
-  const partitions = /KICKOUTPARTITIONS (\S+)/.exec(error.message)?.[1]
+  const message = messageOf(error)
+  if (message === undefined) return 'unknown'
+  const partitions = /KICKOUTPARTITIONS (\S+)/.exec(message)?.[1]
   if (partitions !== undefined) {
     return `Redis holds data of ${partitions} partitions: set "partitions" to that, or use another "prefix"`
   }
-  const [line = ''] = error.message.split(/\n|, with args beginning with/)
+  const [line = ''] = message.split(/\n|, with args beginning with/)
   return line.slice(0, maxDetailLength)
 }
 

@@ -124,12 +124,15 @@ export class Lookup {
     )
     return {
       values,
-      doubtMs: settleMs - Math.min(toldAgainAgoMs, this.#sinceOtherEpochMs(partition, epoch)),
+      doubtMs: settleMs - Math.min(toldAgainAgoMs, this.sinceOtherEpochMs(partition, epoch)),
     }
   }
 
-  /** How long ago this process saw the log in another life. A log that it has always seen in this one is as good as old. */
-  #sinceOtherEpochMs(partition: number, epoch: string): number {
+  /**
+   * How long ago this process saw the log in another life. A log that it has always seen in this one is as good as old; so
+   * whoever reads the log otherwise has to say here what life that one was in.
+   */
+  sinceOtherEpochMs(partition: number, epoch: string): number {
     const known = this.#epochs.get(partition)
     if (known?.epoch !== epoch) {
       const sinceMs = known ? performance.now() : Number.NEGATIVE_INFINITY

@@ -3,6 +3,8 @@ import type { RedisClient } from './settings.ts'
 
 /** How long one attempt to connect may take. */
 export const connectTimeoutMs = 2000
+/** How long the first answer on a connection may take, and that of a Sentinel, before the next one is tried. */
+export const firstAnswerTimeoutMs = 600
 const maxReconnectDelayMs = 400
 /** How long a dropped connection may take to close in good order. On a silent link it never does. */
 const disconnectTimeoutMs = 100
@@ -47,6 +49,7 @@ const ownConnection = {
   maxRetriesPerRequest: 0,
   readOnly: false,
   monitor: false,
+  sentinelCommandTimeout: firstAnswerTimeoutMs,
 } as const
 
 /** A client like the user's for commands of ours. */

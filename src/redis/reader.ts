@@ -28,6 +28,8 @@ import { within } from './timeout.ts'
 const chunkSize = 500
 /** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
 const bootBlockMs = 25
+/** How many rounds go by until the server is looked over again. */
+const stepsBetweenMeetings = 20
 /** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
 const watchdogSlackMs = 600
 
@@ -125,13 +127,21 @@ export class Reader {
       return
     }
     this.#client = client
-    const { replicationId } = await this.#watched(inspect(client))
-    const head = await this.#watched(this.#heartbeat(client))
-    let step = onConnected(this.#state, head, replicationId)
-    for (;;) {
+    let step = await this.#meet(client)
+    for (let steps = 1; ; steps++) {
       step = await this.#take(client, step)
       onHealthy()
+      if (steps % stepsBetweenMeetings > 0 || step.then !== 'follow' || step.cause) continue
+      this.#state = step.state
+      step = await this.#meet(client)
     }
+  }
+
+  /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
+  async #meet(client: Redis): Promise<Step> {
+    const { replicationId } = await this.#watched(inspect(client))
+    const head = await this.#watched(this.#heartbeat(client))
+    return onConnected(this.#state, head, replicationId)
   }
 
   /** Does what the last step said, and makes the next one. */

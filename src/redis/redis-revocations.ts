@@ -116,8 +116,13 @@ export class RedisRevocations implements AuditedRevocations {
     return { id, at, nodes, confirmed, elapsedMs, sessionsEnded }
   }
 
-  /** Puts a revocation in force in this process, whoever wrote it. */
-  enforce(revocation: Revocation, remainingMs: number, isConfirmed = true): void {
+  /**
+   * Puts a revocation in force in this process, whoever wrote it.
+   *
+   * @param isConfirmed - whether it was read from the log. What was only acknowledged may be on a primary that is none any
+   * more, and is written again if the next load does not bring it.
+   */
+  enforce(revocation: Revocation, remainingMs: number, isConfirmed = false): void {
     const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
     if (changed) notify(this.#listeners, revocation)
   }
@@ -231,7 +236,11 @@ export class RedisRevocations implements AuditedRevocations {
         apply: (revocation, remainingMs, isConfirmed) =>
           this.enforce(revocation, remainingMs, isConfirmed),
         onState: (state) => this.#onPartition(partition, state),
-        onGap: (cause) => this.#emit({ type: 'revocations.gap', partition, cause }),
+        onGap: (cause) => {
+          // A primary that hung and woke up acknowledges writes until somebody tells it that it is none any more.
+          if (cause === 'failover') this.#connection.reconnect()
+          this.#emit({ type: 'revocations.gap', partition, cause })
+        },
         onLoading: () => {
           loadingSinceMs = this.#clock.monotonic()
         },
@@ -243,6 +252,8 @@ export class RedisRevocations implements AuditedRevocations {
 
   #onPartition(partition: number, state: PartitionState): void {
     this.#partitions[partition] = state
+    // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
+    if (state.epoch !== undefined) this.#lookup.sinceOtherEpochMs(partition, state.epoch)
     const proofs = this.#partitions.map(({ proof }) => proof)
     const missing = Number.NEGATIVE_INFINITY
     this.#provedAtMonotonicMs = Math.min(...proofs.map((proof) => proof?.monotonicMs ?? missing))

@@ -39,7 +39,7 @@ export class Replication {
     if (!this.#next) {
       this.#next = this.#underWay.then(async () => {
         this.#next = undefined
-        return Number(await this.#node.wait(minReplicas, timeoutMs))
+        return this.#node.wait(minReplicas, timeoutMs)
       })
       this.#underWay = this.#next.catch(() => undefined)
     }

@@ -10,6 +10,8 @@ export interface ScriptDefinition<Key extends string, Argument extends string, R
   readonly version: number
   readonly keys: readonly Key[]
   readonly arguments: readonly Argument[]
+  /** For scripts that write little or nothing, and without which a full Redis would take every server down. */
+  readonly isAllowedWhenFull?: true
   /** Functions that several scripts share. */
   readonly prelude?: string
   readonly lua: string
@@ -54,7 +56,7 @@ export function defineScript<Key extends string, Argument extends string, Reply>
 ): Script<Key, Argument, Reply> {
   const { name, version, keys, prelude = '', parse } = definition
   const lua =
-    '#!lua\n' +
+    `#!lua${definition.isAllowedWhenFull ? ' flags=allow-oom' : ''}\n` +
     localsOf(keys, 'KEYS') +
     localsOf(definition.arguments, 'ARGV') +
     prelude +

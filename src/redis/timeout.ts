@@ -6,10 +6,10 @@ export async function within<Value>(
 ): Promise<Value> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Timeout(`${what} took longer than ${Math.ceil(ms)} ms`)),
-      ms,
-    )
+    timer = setTimeout(() => {
+      // After a stall of the event loop timers come first, and the answers that have long been there come after them.
+      setImmediate(() => reject(new Timeout(`${what} took longer than ${Math.ceil(ms)} ms`)))
+    }, ms)
     timer.unref()
   })
   try {

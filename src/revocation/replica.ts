@@ -205,9 +205,7 @@ export function onRound(state: PartitionState, round: LogRound): Step {
 
 /** The newest entry of the log is where this copy ends: a number that fits may belong to another entry, after a failover. */
 function isNewestKnown(state: PartitionState, { head, entries }: LogRound): boolean {
-  return (
-    head.newest === state.cursor || entries.some(({ position }) => position === head.newest)
-  )
+  return head.newest === state.cursor || entries.some(({ position }) => position === head.newest)
 }
 
 export interface Freshness {

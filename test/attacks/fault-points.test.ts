@@ -4,7 +4,11 @@ import { decodeJwt } from 'jose'
 import { createIssuer, generateSigningKey, type Issuer } from '../../src/issuer/index.ts'
 import { redisStore } from '../../src/redis/index.ts'
 import { beginSettledLog } from '../redis/support/deployment.ts'
-import { createFaultyRedis, type FaultPoint, type FaultyRedis } from '../redis/support/faulty-redis.ts'
+import {
+  createFaultyRedis,
+  type FaultPoint,
+  type FaultyRedis,
+} from '../redis/support/faulty-redis.ts'
 import { type Answer, listen, type Listening, postForm } from '../support/http-client.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 
@@ -174,30 +178,34 @@ async function countCommands(operation: string): Promise<number> {
 const ways: readonly FaultPoint['way'][] = ['before', 'after', 'lost']
 
 describe('Q27 RT13 every command of every operation fails once', () => {
-  test.each(Object.keys(operations))('%s', async (operation) => {
-    const { run, afterwards } = operations[operation]!
-    const commands = await countCommands(operation)
-    expect(commands).toBeGreaterThan(0)
-    for (const way of ways) {
-      for (let index = 0; index < commands; index++) {
-        const person = await prepare(operation)
-        redis.watch({ way, index })
-        const failed = await run(person)
-        redis.stop()
-        const point = `${operation}, command ${index + 1} of ${commands}, ${way}`
-        // The last command of a kick-out asks who has it already: without an answer, nobody has said so.
-        const isConfirmation = /revoke|kick-out/.test(operation) && index === commands - 1
-        expect([point, failed.status]).toEqual([point, isConfirmation ? 200 : 503])
-        if (!isConfirmation) {
-          expect(failed.headers).toMatchObject({ 'retry-after': expect.stringMatching(/^\d+$/) })
+  test.each(Object.keys(operations))(
+    '%s',
+    async (operation) => {
+      const { run, afterwards } = operations[operation]!
+      const commands = await countCommands(operation)
+      expect(commands).toBeGreaterThan(0)
+      for (const way of ways) {
+        for (let index = 0; index < commands; index++) {
+          const person = await prepare(operation)
+          redis.watch({ way, index })
+          const failed = await run(person)
+          redis.stop()
+          const point = `${operation}, command ${index + 1} of ${commands}, ${way}`
+          // The last command of a kick-out asks who has it already: without an answer, nobody has said so.
+          const isConfirmation = /revoke|kick-out/.test(operation) && index === commands - 1
+          expect([point, failed.status]).toEqual([point, isConfirmation ? 200 : 503])
+          if (!isConfirmation) {
+            expect(failed.headers).toMatchObject({ 'retry-after': expect.stringMatching(/^\d+$/) })
+          }
+          const answer = await run(person)
+          const expected = operation === 'a reused refresh token' ? 400 : 200
+          expect([point, answer.status]).toEqual([point, expected])
+          await afterwards(person, answer)
         }
-        const answer = await run(person)
-        const expected = operation === 'a reused refresh token' ? 400 : 200
-        expect([point, answer.status]).toEqual([point, expected])
-        await afterwards(person, answer)
       }
-    }
-  }, 60_000)
+    },
+    60_000,
+  )
 })
 
 test('the template is never used itself', () => {

@@ -130,7 +130,7 @@ describe('auth.signal', () => {
       signal.addEventListener('abort', () => heard.push(name))
       return new WeakRef(signal)
     }
-    const refs = [listen('held', held), listen('closed', closed)]
+    const refs = [listen('held', held), listen('closed', closed)] as const
     // The requests are gone, as they are when nobody but Node holds the response.
     const forget = (it: typeof held) => delete (it.req as { auth?: unknown }).auth
     forget(held)
@@ -139,11 +139,11 @@ describe('auth.signal', () => {
     await waitUntil(
       () => {
         gc()
-        return refs[1]?.deref() === undefined
+        return refs[1].deref() === undefined
       },
       { what: 'the signal of the closed response to be collected' },
     )
-    expect(refs[0]?.deref()).toBeDefined()
+    expect(refs[0].deref()).toBeDefined()
     await revocations.kickOut({ everyone: true })
     expect(heard).toEqual(['held'])
   })

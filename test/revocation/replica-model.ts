@@ -300,27 +300,42 @@ export function createModel(): Model {
 
   function act(step: ModelStep): void {
     switch (step.do) {
-      case 'pass':
-        { pass(step.ms); return; }
-      case 'jump':
-        { clock.setAhead(step.ms); return; }
+      case 'pass': {
+        pass(step.ms)
+        return
+      }
+      case 'jump': {
+        clock.setAhead(step.ms)
+        return
+      }
       case 'io':
         for (let times = 0; times < step.times; times++) reading.next()
         return
-      case 'kick-out':
-        { kickOut(); return; }
+      case 'kick-out': {
+        kickOut()
+        return
+      }
       case 'reconnect':
         reading = read()
         return
-      case 'junk':
-        { append(undefined, undefined); return; }
-      case 'remove-junk':
-        { removeJunk(); return; }
+      case 'junk': {
+        append(undefined, undefined)
+        return
+      }
+      case 'remove-junk': {
+        removeJunk()
+        return
+      }
       case 'flush':
         log = { ...log, entries: [], lastId: 0 }
-        { beginEpoch(0); return; }
-      case 'lose-meta':
-        { beginEpoch(Math.max(0, ...log.entries.map(({ seq }) => seq ?? 0))); return; }
+        {
+          beginEpoch(0)
+          return
+        }
+      case 'lose-meta': {
+        beginEpoch(Math.max(0, ...log.entries.map(({ seq }) => seq ?? 0)))
+        return
+      }
       case 'trim': {
         log.entries.splice(0, step.count)
         agenda.push({
@@ -329,10 +344,14 @@ export function createModel(): Model {
         })
         return
       }
-      case 'expire':
-        { expire(step.count); return; }
-      case 'failover':
-        { failOver(step.count); return; }
+      case 'expire': {
+        expire(step.count)
+        return
+      }
+      case 'failover': {
+        failOver(step.count)
+        return
+      }
     }
   }
 

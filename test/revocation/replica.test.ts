@@ -274,6 +274,9 @@ describe('freshness', () => {
   })
 })
 
+/** `npm run mutation` has this run against every mutant, and asks for fewer. */
+const sequences = Number(process.env['MODEL_SEQUENCES'] ?? 20_000)
+
 test('Q28 is never fresh while a kick-out acknowledged longer ago than the limit is not applied', () => {
   let decisions = 0
   fc.assert(
@@ -293,7 +296,7 @@ test('Q28 is never fresh while a kick-out acknowledged longer ago than the limit
         throw new Error(`never live again:\n${model.story().join('\n')}`)
       }
     }),
-    { numRuns: 20_000 },
+    { numRuns: sequences },
   )
-  expect(decisions).toBeGreaterThan(100_000)
+  expect(decisions).toBeGreaterThan(sequences * 5)
 }, 60_000)

@@ -16,6 +16,8 @@ export async function serve(
   const server = createServer(options, listener)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
+  // A test that fails before it closes the server must not keep jest waiting.
+  server.unref()
   const { port } = server.address() as AddressInfo
   return {
     port,

@@ -15,6 +15,7 @@ export interface HeartbeatReply extends LogHead {
 export const heartbeatScript = defineScript({
   name: 'heartbeat',
   version: 1,
+  isAllowedWhenFull: true,
   keys: ['meta_key', 'nodes_key', 'stream_key'],
   arguments: ['new_epoch', 'partitions', 'node_id', 'state', 'staleness_ms', 'position'],
   prelude: openingPrelude,

@@ -18,6 +18,7 @@ export interface LookupReply {
 export const lookupScript = defineScript({
   name: 'lookup',
   version: 1,
+  isAllowedWhenFull: true,
   keys: [
     'meta_key',
     'stream_key',

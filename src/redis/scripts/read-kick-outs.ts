@@ -12,6 +12,7 @@ export type StreamEntry = readonly [position: string, fields: readonly string[]]
 export const readKickOutsScript = defineScript({
   name: 'read-kick-outs',
   version: 1,
+  isAllowedWhenFull: true,
   keys: ['stream_key'],
   arguments: ['retention_ms', 'limit'],
   prelude: basicPrelude,

@@ -22,6 +22,7 @@ const forgottenAfterMs = 60_000
 export const readNodesScript = defineScript({
   name: 'read-nodes',
   version: 1,
+  isAllowedWhenFull: true,
   keys: ['nodes_key'],
   arguments: [],
   prelude: basicPrelude,

@@ -10,6 +10,7 @@ import { readSessionReply, type SessionReply } from './session-reply.ts'
 export const readSessionsScript = defineScript({
   name: 'read-sessions',
   version: 1,
+  isAllowedWhenFull: true,
   keys: ['sessions_key'],
   arguments: ['base', 'sid'],
   prelude: sessionPrelude,

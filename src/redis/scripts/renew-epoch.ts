@@ -11,6 +11,7 @@ import { basicPrelude } from './prelude.ts'
 export const renewEpochScript = defineScript({
   name: 'renew-epoch',
   version: 1,
+  isAllowedWhenFull: true,
   keys: ['meta_key', 'stream_key'],
   arguments: ['broken_epoch', 'new_epoch', 'hole_seen'],
   prelude: basicPrelude,
