@@ -24,6 +24,17 @@ export type GuardEvent =
       readonly message: string
     }
 
+/** A kick-out is in the log; `confirmed` of `nodes` live resource servers had it when the call resolved. */
+interface KickOutPublished {
+  readonly type: 'kickout.published'
+  readonly at: number
+  readonly id: string
+  readonly level: string
+  readonly nodes: number
+  readonly confirmed: number
+  readonly elapsedMs: number
+}
+
 /** What `onEvent` of the revocation implementations receives. */
 export type RevocationsEvent =
   | {
@@ -42,15 +53,7 @@ export type RevocationsEvent =
       /** What gave it away: `epoch`, `failover`, `regressed`, `sequence`, `entry`, `window`. */
       readonly cause: string
     }
-  | {
-      readonly type: 'kickout.published'
-      readonly at: number
-      readonly id: string
-      readonly level: string
-      readonly nodes: number
-      readonly confirmed: number
-      readonly elapsedMs: number
-    }
+  | KickOutPublished
 
 export type RevocationsState = 'starting' | 'live' | 'stale' | 'closed'
 
@@ -71,15 +74,7 @@ export type IssuerEvent =
       readonly subject?: string
       readonly why: SessionEndReason
     }
-  | {
-      readonly type: 'kickout.published'
-      readonly at: number
-      readonly id: string
-      readonly level: string
-      readonly nodes: number
-      readonly confirmed: number
-      readonly elapsedMs: number
-    }
+  | KickOutPublished
   | { readonly type: 'store.insecure_default'; readonly at: number; readonly message: string }
 
 interface SessionEvent<Type extends string> {
