@@ -88,7 +88,7 @@ export class CommandConnection {
   /** The client of the primary that holds a key: on a Cluster that of one node, elsewhere the only one. */
   async nodeOf(client: RedisClient, key: string): Promise<Redis> {
     if (!isCluster(client)) return client
-    const slot = Number(await client.cluster('KEYSLOT', key))
+    const slot = await client.cluster('KEYSLOT', key)
     const name = client.slots[slot]?.[0]
     const node = client
       .nodes('master')

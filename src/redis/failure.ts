@@ -58,3 +58,8 @@ export function toUnavailable(
   if (error instanceof UnavailableError) return error
   return new UnavailableError(reason, `${what}: ${describeFailure(error)}`)
 }
+
+/** The same, without what ioredis hangs on it. */
+export function toUnfit(error: unknown): UnfitRedis {
+  return new UnfitRedis(describeFailure(error))
+}

@@ -9,7 +9,7 @@ import {
   type RevocationVerdict,
 } from '../revocation/revocation.ts'
 import type { CommandConnection } from './connection.ts'
-import { describeFailure, isUnfit, toUnavailable } from './failure.ts'
+import { isUnfit, toUnavailable, toUnfit } from './failure.ts'
 import { decodeFact } from './revocation-codec.ts'
 import { type RevocationLog, writeBudgetMs } from './revocation-log.ts'
 import { type LookupReply, lookupScript } from './scripts/lookup.ts'
@@ -79,7 +79,7 @@ export class Lookup {
         }),
       )
     } catch (error) {
-      if (isUnfit(error)) throw new Error(describeFailure(error))
+      if (isUnfit(error)) throw toUnfit(error)
       throw toUnavailable('revocations', 'Redis cannot be asked', error)
     }
   }

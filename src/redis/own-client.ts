@@ -63,12 +63,12 @@ export function duplicateForCommands(template: RedisClient): RedisClient {
       scaleReads: 'master',
       clusterRetryStrategy: reconnectDelayMs,
       redisOptions: { ...template.options.redisOptions, ...ownReplies },
-    }) as Cluster
+    })
   }
-  return template.duplicate({ ...ownConnection, retryStrategy: reconnectDelayMs }) as Redis
+  return template.duplicate({ ...ownConnection, retryStrategy: reconnectDelayMs })
 }
 
 /** A client for one blocking reader. It does not reconnect by itself: whoever reads has to know when it was interrupted. */
 export function duplicateForReading(node: Redis): Redis {
-  return node.duplicate({ ...ownConnection, retryStrategy: null }) as Redis
+  return node.duplicate({ ...ownConnection, retryStrategy: null })
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { type Clock, instantOf } from '../clock.ts'
 import type { RevocationsState } from '../events.ts'
@@ -66,8 +67,7 @@ export class Reader {
   readonly #deps: ReaderDeps
   #state: PartitionState = initialPartition
   #client: Redis | undefined
-  #closed = false
-  #wake: (() => void) | undefined
+  readonly #ending = new AbortController()
 
   constructor(settings: ReaderSettings, deps: ReaderDeps) {
     this.#settings = settings
@@ -76,26 +76,28 @@ export class Reader {
 
   /** Runs until it is closed. Never rejects. */
   async run(): Promise<void> {
-    for (let attempt = 0; !this.#closed; attempt++) {
+    for (let attempt = 0; !this.#hasEnded(); attempt++) {
       try {
         await this.#follow(() => {
           attempt = 0
         })
       } catch (error) {
         this.#disconnect()
-        if (this.#closed) return
+        if (this.#hasEnded()) return
         this.#deps.connection.refreshSlots()
         this.#deps.onFailure(error)
-        await this.#pause(reconnectDelayMs(attempt))
+        const { signal } = this.#ending
+        await sleep(reconnectDelayMs(attempt), undefined, { ref: false, signal }).catch(
+          () => undefined,
+        )
       }
     }
   }
 
   /** Leaves, and says so if that can be done at once. */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#ending.abort()
     this.#disconnect()
-    this.#wake?.()
     const { log, connection } = this.#deps
     const leave = connection.run(200, async (client) =>
       client.hdel(log.keys.nodes(this.#settings.partition), this.#settings.nodeId),
@@ -103,26 +105,20 @@ export class Reader {
     await leave.catch(() => undefined)
   }
 
+  /** A word for what may have become true during an await. */
+  #hasEnded(): boolean {
+    return this.#ending.signal.aborted
+  }
+
   #disconnect(): void {
     this.#client?.disconnect()
     this.#client = undefined
   }
 
-  async #pause(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      timer.unref()
-      this.#wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
   async #follow(onHealthy: () => void): Promise<void> {
     const { connection, log } = this.#deps
     const client = await connection.dedicated(log.keys.meta(this.#settings.partition))
-    if (this.#closed) {
+    if (this.#hasEnded()) {
       client.disconnect()
       return
     }

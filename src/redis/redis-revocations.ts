@@ -1,11 +1,9 @@
-import { randomBytes } from 'node:crypto'
-import { hostname } from 'node:os'
 import type { AccessTokenClaims } from '../auth.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
 import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../events.ts'
 import { Denylist } from '../revocation/denylist.ts'
-import { freshnessOf, initialPartition, type PartitionState } from '../revocation/replica.ts'
+import type { PartitionState } from '../revocation/replica.ts'
 import {
   isRevoked,
   notRevoked,
@@ -22,18 +20,14 @@ import {
   type RevocationsStatus,
 } from '../revocation/revocations.ts'
 import { type KickOutTarget, resolveTarget } from '../revocation/target.ts'
+import { Audit } from './audit.ts'
 import type { CommandConnection } from './connection.ts'
 import { describeFailure, isUnfit, toUnavailable } from './failure.ts'
+import { FollowedLog } from './followed-log.ts'
 import { Lookup } from './lookup.ts'
-import { Reader } from './reader.ts'
 import { Reassertion } from './reassertion.ts'
 import { RevocationLog } from './revocation-log.ts'
 import type { RevocationsSettings } from './settings.ts'
-
-/** How long a read waits for something new, at most. A tenth of the staleness allowed leaves room for several. */
-const maxBlockMs = 400
-const minBlockMs = 50
-const retryAfterSeconds = 1
 
 interface Waiter {
   readonly resolve: () => void
@@ -52,17 +46,13 @@ export class RedisRevocations implements AuditedRevocations {
   readonly #connection: CommandConnection
   readonly #ownsConnection: boolean
   readonly #log: RevocationLog
+  readonly #audit: Audit
   readonly #lookup: Lookup
   readonly #denylist: Denylist
   readonly #reassertion: Reassertion
   readonly #listeners = new Set<(revocation: Revocation) => void>()
   readonly #waiters = new Set<Waiter>()
-  readonly #nodeId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
-  #partitions: PartitionState[]
-  #readers: Reader[] = []
-  /** The oldest proof of all partitions, on both clocks: what a request compares with. */
-  #provedAtMonotonicMs = Number.NEGATIVE_INFINITY
-  #provedAtWallMs = Number.NEGATIVE_INFINITY
+  readonly #copy: FollowedLog
   #reported: RevocationsState = 'starting'
   #failure: unknown
   #closed = false
@@ -79,10 +69,11 @@ export class RedisRevocations implements AuditedRevocations {
     this.#emit = emitterOf(settings.onEvent)
     this.retentionSeconds = settings.retentionMs / 1000
     this.#log = new RevocationLog(connection, settings)
+    this.#audit = new Audit(connection, this.#log)
     this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs)
     this.#denylist = new Denylist(this.#clock)
     this.#reassertion = new Reassertion(this.#log, this.#denylist)
-    this.#partitions = Array.from({ length: settings.partitions }, () => initialPartition)
+    this.#copy = this.#follow()
   }
 
   check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
@@ -90,11 +81,7 @@ export class RedisRevocations implements AuditedRevocations {
     const verdict = isRevoked(claims, this.#denylist)
     if (verdict.revoked) return verdict
     if (this.#settings.mode === 'lookup') return this.#lookup.check(claims)
-    const { maxStalenessMs } = this.#settings
-    const isFresh =
-      this.#clock.monotonic() - this.#provedAtMonotonicMs <= maxStalenessMs &&
-      this.#clock.now() - this.#provedAtWallMs <= maxStalenessMs
-    return isFresh ? notRevoked : this.#checkUnproved(claims)
+    return this.#copy.isFresh() ? notRevoked : this.#checkUnproved(claims)
   }
 
   async checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict> {
@@ -109,7 +96,7 @@ export class RedisRevocations implements AuditedRevocations {
     const published = await this.#log.publish(resolved, options)
     const { revocation, partition, seq, sessionsEnded } = published
     this.enforce(revocation, published.remainingMs)
-    const { nodes, confirmed } = await this.#log.confirm(partition, seq, options.confirmTimeoutMs)
+    const { nodes, confirmed } = await this.#audit.confirm(partition, seq, options.confirmTimeoutMs)
     const elapsedMs = this.#clock.monotonic() - startedAt
     const { kickOutId: id, at, level } = revocation
     this.#emit({ type: 'kickout.published', id, level, nodes, confirmed, elapsedMs })
@@ -161,16 +148,16 @@ export class RedisRevocations implements AuditedRevocations {
       waiter.reject(new UnavailableError('revocations', 'These revocations were closed')),
     )
     this.#listeners.clear()
-    await Promise.all(this.#readers.map(async (reader) => reader.close()))
+    await this.#copy.close()
     if (this.#ownsConnection) this.#connection.close()
   }
 
   async listKickOuts(limit: number): Promise<KickOutRecord[]> {
-    return this.#log.listKickOuts(limit)
+    return this.#audit.listKickOuts(limit)
   }
 
   async listNodes(): Promise<NodeStatus[]> {
-    return this.#log.listNodes()
+    return this.#audit.listNodes()
   }
 
   /** The copy cannot vouch for this token. */
@@ -193,13 +180,13 @@ export class RedisRevocations implements AuditedRevocations {
 
   #unavailable(what: string): UnavailableError {
     const why = this.#failure === undefined ? '' : `: ${describeFailure(this.#failure)}`
-    return new UnavailableError('revocations', what + why, { retryAfterSeconds })
+    return new UnavailableError('revocations', what + why)
   }
 
   #report(): { state: RevocationsState; stalenessMs: number } {
     if (this.#closed) return { state: 'closed', stalenessMs: Number.POSITIVE_INFINITY }
     if (this.#settings.mode === 'lookup') return { state: 'live', stalenessMs: 0 }
-    return freshnessOf(this.#partitions, this.#settings.maxStalenessMs, this.#clock)
+    return this.#copy.freshness()
   }
 
   #noteState(to: RevocationsState, stalenessMs: number): void {
@@ -217,47 +204,31 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   #start(): void {
-    if (this.#readers.length > 0 || this.#closed || this.#settings.mode === 'lookup') return
-    const { maxStalenessMs } = this.#settings
-    const blockMs = Math.max(minBlockMs, Math.min(maxBlockMs, Math.floor(maxStalenessMs / 10)))
-    this.#readers = this.#partitions.map((_, partition) => this.#createReader(partition, blockMs))
-    for (const reader of this.#readers) void reader.run()
+    if (!this.#closed && this.#settings.mode === 'replica') this.#copy.start()
   }
 
-  #createReader(partition: number, blockMs: number): Reader {
-    let loadingSinceMs = 0
-    return new Reader(
-      { partition, nodeId: this.#nodeId, blockMs },
-      {
-        connection: this.#connection,
-        log: this.#log,
-        clock: this.#clock,
-        report: () => this.#report(),
-        apply: (revocation, remainingMs, isConfirmed) =>
-          this.enforce(revocation, remainingMs, isConfirmed),
-        onState: (state) => this.#onPartition(partition, state),
-        onGap: (cause) => {
-          // A primary that hung and woke up acknowledges writes until somebody tells it that it is none any more.
-          if (cause === 'failover') this.#connection.reconnect()
-          this.#emit({ type: 'revocations.gap', partition, cause })
-        },
-        onLoading: () => {
-          loadingSinceMs = this.#clock.monotonic()
-        },
-        onLoaded: () => this.#reassertion.begin(partition, loadingSinceMs),
-        onFailure: (error) => this.#onFailure(error),
+  #follow(): FollowedLog {
+    return new FollowedLog(this.#settings.maxStalenessMs, {
+      connection: this.#connection,
+      log: this.#log,
+      clock: this.#clock,
+      report: () => this.#report(),
+      apply: (revocation, remainingMs, isConfirmed) =>
+        this.enforce(revocation, remainingMs, isConfirmed),
+      onState: (partition, state) => this.#onPartition(partition, state),
+      onGap: (partition, cause) => {
+        // A primary that hung and woke up acknowledges writes until somebody tells it that it is none any more.
+        if (cause === 'failover') this.#connection.reconnect()
+        this.#emit({ type: 'revocations.gap', partition, cause })
       },
-    )
+      onLoaded: (partition, sinceMs) => this.#reassertion.begin(partition, sinceMs),
+      onFailure: (error) => this.#onFailure(error),
+    })
   }
 
-  #onPartition(partition: number, state: PartitionState): void {
-    this.#partitions[partition] = state
+  #onPartition(partition: number, { epoch }: PartitionState): void {
     // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
-    if (state.epoch !== undefined) this.#lookup.sinceOtherEpochMs(partition, state.epoch)
-    const proofs = this.#partitions.map(({ proof }) => proof)
-    const missing = Number.NEGATIVE_INFINITY
-    this.#provedAtMonotonicMs = Math.min(...proofs.map((proof) => proof?.monotonicMs ?? missing))
-    this.#provedAtWallMs = Math.min(...proofs.map((proof) => proof?.wallMs ?? missing))
+    if (epoch !== undefined) this.#lookup.sinceOtherEpochMs(partition, epoch)
     const report = this.#report()
     if (report.state === 'live') this.#failure = undefined
     this.#noteState(report.state, report.stalenessMs)

@@ -2,23 +2,14 @@ import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { UnavailableError } from '../errors.ts'
 import type { Revocation } from '../revocation/revocation.ts'
-import {
-  defaultConfirmTimeoutMs,
-  type KickOutOptions,
-  type KickOutRecord,
-  type NodeStatus,
-  toKickOutRecord,
-} from '../revocation/revocations.ts'
+import type { KickOutOptions } from '../revocation/revocations.ts'
 import { readReason, type ResolvedTarget } from '../revocation/target.ts'
-import { Confirmation, liveWithinMs, type Reached } from './confirmation.ts'
 import type { CommandConnection } from './connection.ts'
 import { toUnavailable } from './failure.ts'
 import { Keys, marginMs } from './keys.ts'
 import { Replication } from './replication.ts'
-import { decodeEntry, encodeRevocation } from './revocation-codec.ts'
+import { encodeRevocation } from './revocation-codec.ts'
 import { kickOutScript } from './scripts/kick-out.ts'
-import { readKickOutsScript } from './scripts/read-kick-outs.ts'
-import { type NodeReport, readNodesScript } from './scripts/read-nodes.ts'
 import { reassertScript } from './scripts/reassert.ts'
 import { setHorizonScript } from './scripts/set-horizon.ts'
 import type { LayoutSettings } from './settings.ts'
@@ -45,20 +36,21 @@ export function newKickOutId(): string {
 }
 
 /**
- * The log of revocations in Redis, as its writers see it: append, confirm, write again, read back.
+ * The log of revocations in Redis, as its writers see it: append, and write again.
  *
  * Everything here is safe to repeat.
  */
 export class RevocationLog {
   readonly keys: Keys
   readonly settings: LayoutSettings
+  readonly partitions: readonly number[]
   readonly #connection: CommandConnection
-  readonly #confirmations = new Map<number, Confirmation>()
 
   constructor(connection: CommandConnection, settings: LayoutSettings) {
     this.#connection = connection
     this.settings = settings
     this.keys = new Keys(settings)
+    this.partitions = Array.from({ length: settings.partitions }, (_, partition) => partition)
   }
 
   /** Arguments that every script which may begin the log is given. */
@@ -124,20 +116,6 @@ export class RevocationLog {
     }
   }
 
-  /** Waits until every live resource server has applied an entry, or the time is up. */
-  async confirm(
-    partition: number,
-    seq: number,
-    timeoutMs = defaultConfirmTimeoutMs,
-  ): Promise<Reached> {
-    let confirmation = this.#confirmations.get(partition)
-    if (!confirmation) {
-      confirmation = new Confirmation(async () => this.#readNodes(partition))
-      this.#confirmations.set(partition, confirmation)
-    }
-    return confirmation.of(seq, timeoutMs)
-  }
-
   /** Writes a revocation again that Redis has lost. */
   async reassert(
     revocation: Omit<Revocation, 'kickOutId' | 'until'>,
@@ -163,73 +141,9 @@ export class RevocationLog {
     )
   }
 
-  /** The newest kick-outs of all partitions. */
-  async listKickOuts(limit: number): Promise<KickOutRecord[]> {
-    try {
-      const pages = await Promise.all(
-        this.#partitions().map(async (partition) =>
-          this.#connection.runPatiently(writeBudgetMs, async (client) =>
-            readKickOutsScript(
-              client,
-              { stream_key: this.keys.stream(partition) },
-              { retention_ms: this.settings.retentionMs, limit },
-            ),
-          ),
-        ),
-      )
-      return pages
-        .flatMap(({ entries, oldestMs }) =>
-          entries
-            .flatMap((entry) => decodeEntry(entry).revocation ?? [])
-            .filter(({ at }) => at >= oldestMs),
-        )
-        .sort((a, b) => b.at - a.at)
-        .slice(0, limit)
-        .map(toKickOutRecord)
-    } catch (error) {
-      throw toUnavailable('revocations', 'The kick-outs cannot be read', error)
-    }
-  }
-
-  /** Live resource servers. A server is as fresh as its stalest partition. */
-  async listNodes(): Promise<NodeStatus[]> {
-    let reports: NodeReport[]
-    try {
-      reports = (
-        await Promise.all(this.#partitions().map(async (partition) => this.#readNodes(partition)))
-      ).flat()
-    } catch (error) {
-      throw toUnavailable('revocations', 'The resource servers cannot be read', error)
-    }
-    const nodes = new Map<string, NodeStatus>()
-    // The oldest word first: of the state, the newest word of a server counts.
-    reports.sort((a, b) => b.ageMs - a.ageMs)
-    for (const { nodeId, ageMs, state, stalenessMs, seq } of reports) {
-      if (ageMs > liveWithinMs) continue
-      const known = nodes.get(nodeId)
-      nodes.set(nodeId, {
-        nodeId,
-        state: state as NodeStatus['state'],
-        stalenessMs: Math.max(known?.stalenessMs ?? 0, stalenessMs + ageMs),
-        position: (known?.position ?? 0) + seq,
-      })
-    }
-    return [...nodes.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1))
-  }
-
-  #partitions(): number[] {
-    return Array.from({ length: this.settings.partitions }, (_, partition) => partition)
-  }
-
-  async #readNodes(partition: number): Promise<NodeReport[]> {
-    return this.#connection.runPatiently(writeBudgetMs, async (client) =>
-      readNodesScript(client, { nodes_key: this.keys.nodes(partition) }, {}),
-    )
-  }
-
   async #setHorizons(level: 'client' | 'everyone', issuer: string, id: string): Promise<void> {
     // Partition 0 is written with the revocation itself.
-    const others = this.#partitions().slice(1)
+    const others = this.partitions.slice(1)
     const horizon = this.keys.horizon(level, issuer, id)
     await Promise.all(
       others.map(async (partition) =>

@@ -62,7 +62,7 @@ async function login(): Promise<Person> {
   return {
     subject,
     sessionId: tokens.session_id,
-    refreshToken: tokens.refresh_token ?? '',
+    refreshToken: tokens.refresh_token,
     accessToken: tokens.access_token,
   }
 }

@@ -13,14 +13,24 @@ const read = (authorization: string | undefined, ...more: string[]) => {
   return readBearer({ headers: { authorization }, rawHeaders })
 }
 
-test.each([undefined, '', 'Bearer', 'bearer', 'Basic x', 'Bearerx', 'Bearerx y', 'B', 'Bear er x'])(
-  'finds no credentials in %j',
-  (header) => {
-    expect(read(header)).toBeUndefined()
-  },
-)
+test.each([
+  undefined,
+  '',
+  'Bearer',
+  'bearer',
+  'Basic x',
+  'Bearerx',
+  'Bearerx y',
+  'B',
+  'Bear er x',
+  'Basic Bearer ',
+  'Basic bearer x',
+])('finds no credentials in %j', (header) => {
+  expect(read(header)).toBeUndefined()
+})
 test('finds nothing to speak of in a scheme with a space, which Node cuts off', () => {
   expect(read('Bearer ')).toBe('')
+  expect(read('bearer ')).toBe('')
 })
 test.each(['Bearer abc', 'bearer abc', 'BEARER abc', 'bEARER abc'])('reads %s', (header) => {
   expect(read(header)).toBe('abc')
@@ -31,6 +41,7 @@ test('leaves what follows as it is, for the next check', () => {
 })
 test.each([
   'Bearer\tabc',
+  'Bearer\t',
   'bearer\t abc',
   'Basic a, Bearer b',
   'Basic a,bearer b',
@@ -49,6 +60,12 @@ test('refuses a second Authorization header in any case, whatever either says', 
   ]) {
     // prettier-ignore
     expect(() => read(first, second!)).toThrow(expect.objectContaining({ reason: 'malformed' }))
+  }
+})
+test('takes no other header for it, of the same length or of another', () => {
+  for (const name of ['If-None-Match', 'If-Match', 'Proxy-Authorization']) {
+    const rawHeaders = [name, 'x', 'authorization', 'Bearer a', name, 'y']
+    expect(readBearer({ headers: { authorization: 'Bearer a' }, rawHeaders })).toBe('a')
   }
 })
 test.each(['a', 'a.b.c', 'AZaz09-._~+/', 'a=', 'a==='])('a b64token is %s', (token) => {

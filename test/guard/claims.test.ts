@@ -1,5 +1,12 @@
 import { expect, test } from '@jest/globals'
-import { assertClaims, type ClaimsPolicy, toFrozenRecord } from '../../src/guard/claims.ts'
+import type { JWTHeaderParameters } from 'jose'
+import {
+  assertClaims,
+  assertType,
+  type ClaimsPolicy,
+  toAccessTokenClaims,
+  toFrozenRecord,
+} from '../../src/guard/claims.ts'
 import { factsOf } from '../support/guarded.ts'
 import { claimsAt } from '../support/make-token.ts'
 
@@ -11,15 +18,93 @@ const policy: ClaimsPolicy = {
   checksRevocations: false,
 }
 
-function reasonOf(changes: object, over: Partial<ClaimsPolicy> = {}) {
-  const payload = JSON.parse(JSON.stringify(claimsAt(now, changes))) as Record<string, unknown>
+function reasonFrom(check: () => void) {
   try {
-    assertClaims(payload, { ...policy, ...over }, now)
+    check()
     return 'fine'
   } catch (error) {
     return factsOf(error).reason
   }
 }
+
+function reasonOf(changes: object, over: Partial<ClaimsPolicy> = {}) {
+  const payload = Object.fromEntries(
+    Object.entries(claimsAt(now, changes)).filter(([, value]) => value !== undefined),
+  )
+  return reasonFrom(() => assertClaims(payload, { ...policy, ...over }, now))
+}
+
+const typeOf = (typ: unknown, strict: boolean) =>
+  reasonFrom(() => assertType({ alg: 'ES256', typ } as JWTHeaderParameters, strict))
+
+test.each(['at+jwt', 'AT+JWT', 'application/at+jwt', 'Application/At+Jwt'])(
+  'takes the type %s, strictly too',
+  (typ) => {
+    expect([typeOf(typ, true), typeOf(typ, false)]).toEqual(['fine', 'fine'])
+  },
+)
+test.each(['jwt', 'JWT', 'application/jwt', undefined])(
+  'takes the type %s, not strictly',
+  (typ) => {
+    expect([typeOf(typ, true), typeOf(typ, false)]).toEqual(['type', 'fine'])
+  },
+)
+test.each([
+  '',
+  'xat+jwt',
+  'at+jwtx',
+  'at+jwt ',
+  'application/xat+jwt',
+  'xapplication/at+jwt',
+  'atjwt',
+  'xjwt',
+  'jwtx',
+  'text/jwt',
+  'logout+jwt',
+  null,
+  7,
+  ['at+jwt'],
+])('refuses the type %j', (typ) => {
+  expect([typeOf(typ, true), typeOf(typ, false)]).toEqual(['type', 'type'])
+})
+
+test.each(['exp', 'nbf', 'iat'])('%s is a finite number', (name) => {
+  for (const wrong of [String(now), null, true, [now], Number.NaN, Infinity, -Infinity]) {
+    expect(reasonOf({ [name]: wrong })).toBe('claims')
+  }
+  expect(reasonOf({ [name]: now })).toBe('fine')
+})
+test('exp is there, strictly or not', () => {
+  expect(reasonOf({ exp: undefined })).toBe('claims')
+  expect(reasonOf({ exp: undefined, iat: undefined })).toBe('claims')
+})
+test.each(['sub', 'jti', 'sid', 'client_id', 'azp'])(
+  '%s is an identifier, if it is there',
+  (name) => {
+    for (const wrong of ['', 7, null, ['a'], 'x'.repeat(256), '\ud800']) {
+      expect(reasonOf({ [name]: wrong })).toBe('claims')
+    }
+    for (const fine of [undefined, 'x', 'x'.repeat(255)]) {
+      expect(reasonOf({ [name]: fine })).toBe('fine')
+    }
+  },
+)
+test('session_version is a finite number, if it is there', () => {
+  for (const wrong of ['7', null, true, Number.NaN, Infinity]) {
+    expect(reasonOf({ session_version: wrong })).toBe('claims')
+  }
+  for (const fine of [undefined, 0, 7]) expect(reasonOf({ session_version: fine })).toBe('fine')
+})
+test.each(['nonce', 'at_hash', 'events'])('a token with %s is not an access token', (name) => {
+  for (const value of ['', null, {}]) expect(reasonOf({ [name]: value })).toBe('type')
+})
+test('a list of audiences has strings only', () => {
+  expect(reasonOf({ aud: ['a', 'b'] })).toBe('fine')
+  for (const aud of [['a', 7], [7, 'a'], [null]]) expect(reasonOf({ aud })).toBe('audience')
+})
+test('a token that is bound to a key is no bearer token', () => {
+  for (const cnf of [{ jkt: 'x' }, {}, null]) expect(reasonOf({ cnf })).toBe('binding')
+})
 
 test.each(['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'])(
   'strict mode requires %s (RFC 9068 §2.2)',
@@ -49,7 +134,7 @@ test('iat is required with revocations alone', () => {
 test('freezes all the way down, without a prototype, however deep', () => {
   let deep: unknown = 1
   for (let level = 0; level < 3000; level++) deep = [deep]
-  const record = toFrozenRecord({ deep, object: { a: [{ b: 1 }] }, constructor: 'c' })
+  const record = toFrozenRecord({ deep, object: { a: [{ b: 1 }, null] }, constructor: 'c' })
   expect(Object.getPrototypeOf(record)).toBeNull()
   expect(Object.isFrozen(record.object.a[0])).toBe(true)
   let inner: unknown = record.deep
@@ -62,4 +147,12 @@ test('takes an own __proto__ for a claim, not for a prototype', () => {
   const record = toFrozenRecord(JSON.parse('{"__proto__":{"admin":true}}') as { admin?: boolean })
   expect(record.admin).toBeUndefined()
   expect(Object.keys(record)).toEqual(['__proto__'])
+})
+test('gives the claims as a frozen record', () => {
+  const claims = toAccessTokenClaims({ sub: 'u' })
+  expect([claims.sub, Object.isFrozen(claims), Object.getPrototypeOf(claims)]).toEqual([
+    'u',
+    true,
+    null,
+  ])
 })

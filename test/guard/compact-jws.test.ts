@@ -41,7 +41,73 @@ test.each([0, 1, 2])(
   },
 )
 test('refuses a part with one character too many', () => {
-  expect(() => readCompactJws(token('e30AA', 'e30'))).toThrow(malformed)
+  expect(() => readCompactJws(token('e30g', 'e30g', 'AAAB'))).not.toThrow()
+  for (const parts of [
+    ['e30gA', 'e30g'],
+    ['e30g', 'e30gA'],
+    ['e30g', 'e30g', 'AAABA'],
+  ] as const) {
+    expect(() => readCompactJws(token(...parts))).toThrow(malformed)
+  }
+})
+test('looks for unused bits in the last character only', () => {
+  const part = encodeJson({ a: 12 })
+  expect(part).toBe('eyJhIjoxMn0')
+  expect(() => readCompactJws(token(part, part))).not.toThrow()
+  expect(() => readCompactJws(token(part, 'eyJhIjoxMn1'))).toThrow(malformed)
+})
+test.each([
+  '',
+  'e30',
+  'e30.e30',
+  'e30.e30.',
+  '.e30.AAAA',
+  'e30..AAAA',
+  'e30.e30.AAAA.AAAA',
+  'e30.e30.AAAA.',
+  '!e30.e30.AAAA',
+  'e30.e30.AAAA!',
+  'e30.e30.AAAA\n',
+  'e30=.e30.AAAA',
+])('refuses %j, which is not three parts', (text) => {
+  expect(() => readCompactJws(text)).toThrow(malformed)
+})
+test.each(['null', '7', '"x"', 'true', '[]', '[{}]'])(
+  'refuses the part %s, which is no object',
+  (json) => {
+    for (const parts of [
+      [base64url(json), 'e30'],
+      ['e30', base64url(json)],
+    ] as const) {
+      expect(() => readCompactJws(token(...parts))).toThrow(malformed)
+      expect(() => readCompactJws(token(...parts))).toThrow('is not a JSON object')
+    }
+  },
+)
+test('refuses a part that is not JSON', () => {
+  for (const parts of [
+    [base64url('{'), 'e30'],
+    ['e30', base64url('{}x')],
+  ] as const) {
+    expect(() => readCompactJws(token(...parts))).toThrow(malformed)
+    expect(() => readCompactJws(token(...parts))).toThrow(/is not JSON$/)
+  }
+})
+test('a kid is a non-empty string, if it is there', () => {
+  for (const kid of ['', 7, null, {}, ['a']]) {
+    expect(() => readCompactJws(token(encodeJson({ kid }), 'e30'))).toThrow(malformed)
+  }
+  for (const kid of ['a', undefined]) {
+    expect(readCompactJws(token(encodeJson({ kid }), 'e30')).header.kid).toBe(kid)
+  }
+})
+test('refuses a nested JWT, and no other content', () => {
+  for (const cty of ['jwt', 'JWT', 'application/jwt', 'Application/JWT']) {
+    expect(() => readCompactJws(token(encodeJson({ cty }), 'e30'))).toThrow('is a nested JWT')
+  }
+  for (const cty of ['xjwt', 'jwtx', 'text/jwt', 'json', '', 7]) {
+    expect(() => readCompactJws(token(encodeJson({ cty }), 'e30'))).not.toThrow()
+  }
 })
 test('looks at 8 192 bytes and at no byte more', () => {
   expect(maxTokenLength).toBe(8192)

@@ -26,5 +26,8 @@ test('reads what a route guard wants, once each', () => {
   expect(readRequiredScopes('f', ['a b', 'b', 'c'])).toEqual(['a', 'b', 'c'])
   for (const wrong of [[], [''], [' '], [7], [['a']], [undefined]]) {
     expect(() => readRequiredScopes('f', wrong)).toThrow(TypeError)
+    expect(() => readRequiredScopes('f', wrong)).toThrow(
+      /^f: (every scope must be|name at least one)/,
+    )
   }
 })

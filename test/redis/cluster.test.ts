@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { Cluster } from 'ioredis'
 import { Keys } from '../../src/redis/keys.ts'
-import { type AuditedRevocations } from '../../src/revocation/revocations.ts'
+import type { AuditedRevocations } from '../../src/revocation/revocations.ts'
 import type { SessionStore } from '../../src/issuer/session.ts'
 import { redisRevocations, redisStore } from '../../src/redis/index.ts'
 import { hostileIds } from '../contracts/passing-time.ts'

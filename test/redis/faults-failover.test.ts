@@ -27,7 +27,7 @@ async function startPair() {
   await node.kickOut('kept')
   await b.admin.replicaof(a.server.host, a.server.port)
   await waitUntil(
-    async () => String(await b.admin.info('replication')).includes('master_link_status:up'),
+    async () => (await b.admin.info('replication')).includes('master_link_status:up'),
     { what: 'the copy' },
   )
   await b.admin.replicaof('NO', 'ONE')

@@ -77,12 +77,13 @@ test('D15 S14 a primary that has lost its replicas is not believed, and neither 
 test('D17 SCRIPT FLUSH again and again is not noticed', async () => {
   const { server, admin } = await start()
   const node = await startReadyNode(cleanup, server)
-  let flushing = true
+  const done = new AbortController()
+  const isDone = () => done.signal.aborted
   const flushes = (async () => {
-    while (flushing) await admin.script('FLUSH')
+    while (!isDone()) await admin.script('FLUSH')
   })()
   await Promise.all(Array.from({ length: 200 }, async (_, index) => node.kickOut(`u${index}`)))
-  flushing = false
+  done.abort()
   await flushes
   expect(node.revocations.status()).toMatchObject({ state: 'live', entries: 200 })
 })

@@ -62,7 +62,6 @@ async function isRevoked({ issuer }: OnRedis, accessToken: string): Promise<bool
 }
 
 function refreshTokenOf({ refresh_token: token }: TokenResponse): string {
-  if (token === undefined) throw new Error('There is no refresh token')
   return token
 }
 

@@ -48,7 +48,7 @@ describe('redisRevocations', () => {
     { maxStalenessMs: 250, whenStale: 'accept' },
     { partitions: undefined, prefix: undefined, onEvent: undefined },
   ] as const)('takes %j, and connects nowhere', (options) => {
-    expect(redisRevocations(redis, options).status()).toMatchObject({ entries: 0 })
+    expect(redisRevocations(redis, options as object).status()).toMatchObject({ entries: 0 })
     expect(redis.status).toBe('wait')
   })
 
@@ -83,7 +83,7 @@ describe('I05 braces in the key prefix of the client, which decide where keys li
     const options = { lazyConnect: true }
     const clusters = [
       new Cluster([{ port: 1 }], { ...options, keyPrefix }),
-      new Cluster([{ port: 1 }], { ...options, redisOptions: { keyPrefix } as object }),
+      new Cluster([{ port: 1 }], { ...options, redisOptions: { keyPrefix } }),
     ]
     for (const client of [prefixed, ...clusters]) {
       expect(() => redisRevocations(client)).toThrow(/"keyPrefix" must not contain braces/)

@@ -136,6 +136,7 @@ describe('loaded', () => {
     ['one in the middle is gone', headOf(5), [entriesOf(1, 2, 4, 5)], 'sequence'],
     ['one between two chunks is gone', headOf(5), [entriesOf(1, 2), entriesOf(4, 5)], 'sequence'],
     ['one is there twice', headOf(3), [entriesOf(1, 2, 2, 3)], 'sequence'],
+    ['the only one is gone', headOf(1), [[]], 'window'],
   ])('begins a new epoch when %s', (_case, head, chunks, cause) => {
     const step = load(head, ...chunks)
     expect(step).toMatchObject({ then: 'renew-epoch', cause, state: { loaded: false } })
@@ -148,6 +149,14 @@ describe('loaded', () => {
       then: 'follow',
       cause: 'entry',
       state: { junk: '2-5', seq: 3 },
+    })
+  })
+
+  test('D22 finds the first number behind an entry that it could not read', () => {
+    const entries = [...entriesOf(0), ...entriesOf(1, 2)]
+    expect(load(headOf(2, { length: 3 }), entries)).toMatchObject({
+      then: 'follow',
+      state: { loaded: true, junk: '0-1', seq: 2 },
     })
   })
 })
@@ -190,6 +199,12 @@ describe('round', () => {
       'regressed',
     ],
     [
+      'S2 a new number under another position than the newest one',
+      round(headOf(4, { newest: '9-9' }), entriesOf(4)),
+      'load',
+      'regressed',
+    ],
+    [
       'S6 fewer entries than there have to be (XTRIM)',
       round(headOf(3, { length: 2 })),
       'renew-epoch',
@@ -208,6 +223,22 @@ describe('round', () => {
     expect(first.state.proof).toEqual(loadedTo(3).proof)
     const second = onRound(first.state, round(headOf(3, { length: 4, newest: '0-1' })))
     expect(second).toEqual({ state: first.state, then: 'follow' })
+  })
+
+  test('D22 takes an entry with half of what it needs for one that cannot be read', () => {
+    const withoutContent = { position: '4-0', seq: 4, revocation: undefined }
+    expect(onRound(loadedTo(3), round(headOf(4), [withoutContent]))).toMatchObject({
+      then: 'load',
+      cause: 'sequence',
+      state: { seq: 3, junk: '4-0', proof: loadedTo(3).proof },
+    })
+    const withoutNumber = { position: '3-1', seq: undefined, revocation }
+    const head = headOf(3, { length: 4, newest: '3-1' })
+    expect(onRound(loadedTo(3), round(head, [withoutNumber]))).toMatchObject({
+      then: 'follow',
+      cause: 'entry',
+      state: { seq: 3, junk: '3-1', proof: loadedTo(3).proof },
+    })
   })
 
   test('D22 loads again when that entry is gone', () => {

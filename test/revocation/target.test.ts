@@ -36,6 +36,8 @@ test.each([
   [{ everyone: false }, 'everyone'],
   [{ everyone: 1 }, 'everyone'],
   [{ token: 'j' }, 'token'],
+  [{ token: null }, 'token'],
+  [{ token: ['j'] }, 'token'],
   [{ token: {} }, 'token.jti'],
   [{ token: { jti: 'j', x: 1 } }, 'token.x'],
   [{ token: { jti: 'j', expiresAt: '7' } }, 'token.expiresAt'],

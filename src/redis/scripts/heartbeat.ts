@@ -39,7 +39,7 @@ return { head[1], head[2], head[3], head[4], head[5], int(now), redis.call('XLEN
       first: Number(first),
       partitions: Number(partitions),
       now: Number(now),
-      length: Number(length),
+      length,
       newest,
     }
   },

@@ -37,7 +37,7 @@ export function createFaultyRedis(address: { host: string; port: number }): Faul
     if (way === 'lost') command.resolve = () => undefined
   }
 
-  template.duplicate = ((...args: Parameters<typeof duplicate>) => {
+  template.duplicate = (...args: Parameters<typeof duplicate>) => {
     const copy = duplicate(...args)
     const send = copy.sendCommand.bind(copy)
     copy.sendCommand = (command, ...rest) => {
@@ -48,7 +48,7 @@ export function createFaultyRedis(address: { host: string; port: number }): Faul
       return send(command, ...rest)
     }
     return copy
-  }) as typeof duplicate
+  }
 
   return {
     template,

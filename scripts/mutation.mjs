@@ -1,0 +1,64 @@
+/**
+ * Mutation tests: `npm run mutation [-- group …]`. Fails when fewer than 85 % of all mutants are killed.
+ *
+ * Stryker loads every test file it is given once per mutant, so each group of sources gets only the tests that are about
+ * it. docs/mutation.md says what survives and why.
+ */
+import { relative } from 'node:path'
+import { Stryker } from '@stryker-mutator/core'
+
+const breakAt = 85
+
+const groups = {
+  bearer: { sources: ['guard/bearer'], tests: ['guard/bearer', 'attacks/bearer'] },
+  'compact-jws': { sources: ['guard/compact-jws'], tests: ['guard/compact-jws'] },
+  claims: { sources: ['guard/claims', 'guard/scopes'], tests: ['guard/claims', 'guard/scopes'] },
+  verifier: { sources: ['guard/verifier'], tests: ['guard/verifier', 'attacks/tokens'] },
+  authenticate: {
+    sources: ['guard/authenticate', 'guard/verified-cache'],
+    tests: ['guard/authenticate', 'guard/verified-cache', 'attacks/caches'],
+  },
+  revocation: {
+    sources: ['revocation/revocation', 'revocation/denylist', 'revocation/row-index'],
+    tests: ['revocation/revocation', 'revocation/denylist'],
+  },
+  target: { sources: ['revocation/target'], tests: ['revocation/target'] },
+  replica: { sources: ['revocation/replica'], tests: ['revocation/replica'] },
+  refresh: {
+    sources: ['issuer/refresh', 'issuer/refresh-token'],
+    tests: ['issuer/refresh-token', 'attacks/refresh'],
+  },
+  store: {
+    sources: ['issuer/memory-session-store', 'issuer/memory-horizons'],
+    tests: ['issuer/memory-session-store', 'issuer/memory-horizons'],
+  },
+}
+
+const asked = process.argv.slice(2)
+const names = asked.length > 0 ? asked : Object.keys(groups)
+const rows = []
+
+for (const name of names) {
+  const { sources, tests } = groups[name]
+  process.env.MUTATION_TESTS = tests.join(',')
+  const mutate = sources.map((source) => `src/${source}.ts`)
+  const mutants = await new Stryker({ mutate }).runMutationTest()
+  for (const file of mutate) {
+    const count = (...statuses) =>
+      mutants.filter(
+        ({ fileName, status }) => relative('.', fileName) === file && statuses.includes(status),
+      ).length
+    const killed = count('Killed', 'Timeout')
+    const left = count('Survived', 'NoCoverage')
+    rows.push({ file, killed, left, '%': percent(killed, left) })
+  }
+}
+
+const sum = (column) => rows.reduce((total, row) => total + row[column], 0)
+const score = percent(sum('killed'), sum('left'))
+console.table([...rows, { file: 'all', killed: sum('killed'), left: sum('left'), '%': score }])
+if (score < breakAt) process.exitCode = 1
+
+function percent(killed, left) {
+  return Math.round((1000 * killed) / (killed + left)) / 10
+}
