@@ -42,11 +42,12 @@ test.each([0, 1, 2])(
 )
 test('refuses a part with one character too many', () => {
   expect(() => readCompactJws(token('e30g', 'e30g', 'AAAB'))).not.toThrow()
-  for (const parts of [
+  const tooLong: Parameters<typeof token>[] = [
     ['e30gA', 'e30g'],
     ['e30g', 'e30gA'],
     ['e30g', 'e30g', 'AAABA'],
-  ] as const) {
+  ]
+  for (const parts of tooLong) {
     expect(() => readCompactJws(token(...parts))).toThrow(malformed)
   }
 })
@@ -78,7 +79,7 @@ test.each(['null', '7', '"x"', 'true', '[]', '[{}]'])(
     for (const parts of [
       [base64url(json), 'e30'],
       ['e30', base64url(json)],
-    ] as const) {
+    ] satisfies Parameters<typeof token>[]) {
       expect(() => readCompactJws(token(...parts))).toThrow(malformed)
       expect(() => readCompactJws(token(...parts))).toThrow('is not a JSON object')
     }
@@ -88,7 +89,7 @@ test('refuses a part that is not JSON', () => {
   for (const parts of [
     [base64url('{'), 'e30'],
     ['e30', base64url('{}x')],
-  ] as const) {
+  ] satisfies Parameters<typeof token>[]) {
     expect(() => readCompactJws(token(...parts))).toThrow(malformed)
     expect(() => readCompactJws(token(...parts))).toThrow(/is not JSON$/)
   }

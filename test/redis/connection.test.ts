@@ -6,7 +6,7 @@ import { describeFailure, toUnavailable } from '../../src/redis/failure.ts'
 import { redisRevocations, redisStore } from '../../src/redis/index.ts'
 import { startProxy } from '../support/tcp-proxy.ts'
 import { waitUntil } from '../support/wait.ts'
-import { claimsOf, failureOf, issuer } from './support/deployment.ts'
+import { beginSettledLog, claimsOf, failureOf, issuer } from './support/deployment.ts'
 import { useServers } from './support/servers.ts'
 import { startReadyNode, untilProvedAgain } from './support/standing.ts'
 
@@ -132,9 +132,10 @@ describe('our connections', () => {
     ['a retry strategy that gives up', { retryStrategy: () => null }],
     ['other replies', { replyMapping: 'resp3' }],
   ])('S10 S11 S12 work for a user whose client has %s', async (_case, options) => {
-    const { server } = await start()
+    const { server, admin } = await start()
     const keyPrefix = 'keyPrefix' in options ? options.keyPrefix : ''
     const client = template(server, options)
+    await beginSettledLog(admin, { prefix: `${keyPrefix}own`, partitions: 1, keyPrefix })
     const store = closing(redisStore(client, { prefix: `${keyPrefix}own` }))
     const revocations = closing(
       redisRevocations(client, { issuer, prefix: `${keyPrefix}own`, maxStalenessMs: 1_000 }),

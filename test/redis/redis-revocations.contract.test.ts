@@ -9,8 +9,12 @@ const redis = useRedis()
 
 const variants = [
   { name: 'one partition', Client: Redis, partitions: 1, keyPrefix: '' },
-  { name: 'four partitions, a key prefix', Client: Redis, partitions: 4, keyPrefix: 'app:' },
-  { name: 'ioredis 5', Client: Redis5 as unknown as typeof Redis, partitions: 4, keyPrefix: '' },
+  {
+    name: 'four partitions, a key prefix, ioredis 5',
+    Client: Redis5 as unknown as typeof Redis,
+    partitions: 4,
+    keyPrefix: 'app:',
+  },
 ]
 
 for (const { name, Client, partitions, keyPrefix } of variants) {

@@ -163,6 +163,57 @@ describe('Denylist', () => {
       expect(denylist.get('i', 'session', `t${index}`)).toBeDefined()
     }
   })
+  test('keeps the highest version and the latest moment, whichever comes first', () => {
+    const user: Revocation = { ...one, level: 'subject', id: 'u', at: 5, version: 10 }
+    const denylist = new Denylist(new FakeClock())
+    expect(denylist.apply(user, 10)).toBe(true)
+    expect(denylist.apply({ ...user, at: 4, version: 12 }, 10)).toBe(true)
+    expect(denylist.get('i', 'subject', 'u')).toEqual({ at: 5, version: 12, reason: 'r' })
+    expect(denylist.apply({ ...user, version: 12 }, 10)).toBe(false)
+    expect(denylist.apply({ ...user, version: 11 }, 10)).toBe(false)
+    expect(denylist.apply({ ...user, at: 6, version: 11 }, 10)).toBe(true)
+    expect(denylist.get('i', 'subject', 'u')).toEqual({ at: 6, version: 12, reason: 'r' })
+  })
+  test('gives the reason of the latest moment, and none where that has none', () => {
+    const denylist = new Denylist(new FakeClock())
+    denylist.apply(one, 10)
+    denylist.apply({ ...one, at: 4, reason: 'earlier' }, 10)
+    expect(denylist.get('i', 'session', 's')).toStrictEqual({ at: 5, reason: 'r' })
+    const { reason: _none, ...without } = one
+    denylist.apply({ ...without, at: 6 }, 10)
+    expect(denylist.get('i', 'session', 's')).toStrictEqual({ at: 6 })
+  })
+  test('lets go of an entry at its very moment', () => {
+    const clock = new FakeClock()
+    const denylist = new Denylist(clock)
+    denylist.apply(one, 10)
+    clock.advance(9)
+    denylist.sweep()
+    expect([...denylist.unseen(clock.monotonic())]).toHaveLength(1)
+    expect(denylist.size).toBe(1)
+    clock.advance(1)
+    expect([...denylist.unseen(clock.monotonic())]).toEqual([])
+    denylist.sweep()
+    expect(denylist.size).toBe(0)
+  })
+  test('looks at four entries with each write, however many have expired', () => {
+    const clock = new FakeClock()
+    const denylist = new Denylist(clock)
+    for (let index = 0; index < 1000; index++) denylist.apply({ ...one, id: `s${index}` }, 10)
+    clock.advance(10)
+    denylist.apply({ ...one, id: 'next' }, 10)
+    expect(denylist.size).toBe(1000 - 4 + 1)
+  })
+  test('reaches the expired entries behind those that stay', () => {
+    const clock = new FakeClock()
+    const denylist = new Denylist(clock)
+    for (let index = 0; index < 20; index++) denylist.apply({ ...one, id: `long${index}` }, 1e6)
+    for (let index = 0; index < 1000; index++) {
+      denylist.apply({ ...one, id: `s${index}` }, 10)
+      clock.advance(1)
+    }
+    expect(denylist.size).toBeLessThan(100)
+  })
   test('tells what the store has not confirmed since a moment', () => {
     const clock = new FakeClock()
     const denylist = new Denylist(clock)

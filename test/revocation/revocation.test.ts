@@ -54,6 +54,12 @@ describe('at its boundary', () => {
       expect(verdict(level, fact, { iat: undefined })).toBe(true)
     },
   )
+  test('subject without a version: the iat decides, whatever the session_version', () => {
+    for (const session_version of [undefined, 0, at + 1]) {
+      expect(verdict('subject', { at }, { iat: second, session_version })).toBe(true)
+      expect(verdict('subject', { at }, { iat: second + 1, session_version })).toBe(false)
+    }
+  })
   test.each(['client', 'everyone'] as const)('%s: a session_version does not matter', (level) => {
     expect(verdict(level, { at }, { iat: second, session_version: at + 1e6 })).toBe(true)
     expect(verdict(level, { at }, { iat: second + 1, session_version: 0 })).toBe(false)
@@ -80,6 +86,13 @@ test('any level suffices: a milder fact of one level hides no other', () => {
     level: 'everyone',
     at,
     reason: 'why',
+  })
+})
+test('a verdict has no reason where the kick-out has none', () => {
+  expect(isRevoked(claims, { get: () => ({ at }) })).toStrictEqual({
+    revoked: true,
+    level: 'token',
+    at,
   })
 })
 test('a token without an id cannot be named at that level', () => {
