@@ -16,12 +16,13 @@ const groups = {
   verifier: { sources: ['guard/verifier'], tests: ['guard/verifier', 'attacks/tokens'] },
   authenticate: {
     sources: ['guard/authenticate', 'guard/verified-cache'],
-    tests: ['guard/authenticate', 'guard/verified-cache', 'attacks/caches'],
+    tests: ['guard/authenticate', 'guard/verified-cache'],
   },
   revocation: {
-    sources: ['revocation/revocation', 'revocation/denylist', 'revocation/row-index'],
+    sources: ['revocation/revocation', 'revocation/denylist'],
     tests: ['revocation/revocation', 'revocation/denylist'],
   },
+  'row-index': { sources: ['revocation/row-index'], tests: ['revocation/row-index'] },
   target: { sources: ['revocation/target'], tests: ['revocation/target'] },
   replica: { sources: ['revocation/replica'], tests: ['revocation/replica'] },
   refresh: {

@@ -70,7 +70,8 @@ export class CommandConnection {
         if (isDemoted(error)) this.#restart(client)
         if (!(error instanceof Timeout)) throw error
         this.refreshSlots()
-        const isSilent = this.#answeredAtMs < performance.now() - budgetMs
+        const sinceMs = Math.max(startedAtMs, performance.now() - budgetMs)
+        const isSilent = this.#answeredAtMs < sinceMs
         if (isSilent) this.#restart(client)
         if (isSilent || performance.now() >= startedAtMs + limitMs || limitMs === budgetMs)
           throw error

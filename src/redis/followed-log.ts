@@ -34,10 +34,10 @@ export interface FollowedLogDeps {
 
 /** The log as this process follows it: a reader for each partition, and the proof that all of them together make. */
 export class FollowedLog {
+  readonly nodeId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
   readonly #deps: FollowedLogDeps
   readonly #maxStalenessMs: number
   readonly #partitions: PartitionState[]
-  readonly #nodeId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
   #readers: Reader[] = []
   /** The oldest proof of all partitions, on both clocks: what a request compares with. */
   #provedAtMonotonicMs = Number.NEGATIVE_INFINITY
@@ -80,7 +80,7 @@ export class FollowedLog {
     const { onState, onGap, onLoaded, ...deps } = this.#deps
     let loadingSinceMs = 0
     return new Reader(
-      { partition, nodeId: this.#nodeId, blockMs },
+      { partition, nodeId: this.nodeId, blockMs },
       {
         ...deps,
         onState: (state) => {

@@ -6,6 +6,10 @@ import type { RevocationLog } from './revocation-log.ts'
 const maxHeadStartMs = 150
 const retryMs = 300
 const batchSize = 50
+/** How long the event loop is held at a time. */
+const turnMs = 10
+
+type Unseen = ReturnType<Denylist['unseen']> extends Generator<infer Entry> ? Entry : never
 
 /**
  * Writes again what this process holds and Redis has lost: after a failover that lost a write, after FLUSHALL, after a
@@ -26,7 +30,6 @@ export class Reassertion {
   /** Writes what a load of a partition, begun at `sinceMs` (monotonic), has not brought back. */
   begin(partition: number, sinceMs: number): void {
     this.#current.set(partition, sinceMs)
-    if (this.#missing(partition, sinceMs).next().done) return
     void this.#run(partition, sinceMs)
   }
 
@@ -39,6 +42,7 @@ export class Reassertion {
   }
 
   async #run(partition: number, sinceMs: number): Promise<void> {
+    if ((await this.#missing(partition, sinceMs).next()).done) return
     await pause(Math.random() * maxHeadStartMs)
     while (!this.#isSuperseded(partition, sinceMs)) {
       try {
@@ -55,7 +59,7 @@ export class Reassertion {
 
   async #writeAll(partition: number, sinceMs: number): Promise<void> {
     let batch: Promise<void>[] = []
-    for (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
+    for await (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
       if (this.#isSuperseded(partition, sinceMs)) return
       batch.push(this.#log.reassert(revocation, remainingMs))
       if (batch.length < batchSize) continue
@@ -65,8 +69,14 @@ export class Reassertion {
     await Promise.all(batch)
   }
 
-  *#missing(partition: number, sinceMs: number): ReturnType<Denylist['unseen']> {
+  /** In short turns: what lies in other partitions may be a million entries, and each has to be hashed. */
+  async *#missing(partition: number, sinceMs: number): AsyncGenerator<Unseen> {
+    let turnEndsMs = performance.now() + turnMs
     for (const entry of this.#denylist.unseen(sinceMs)) {
+      if (performance.now() >= turnEndsMs) {
+        await new Promise((resolve) => setImmediate(resolve))
+        turnEndsMs = performance.now() + turnMs
+      }
       const { level, issuer, id } = entry.revocation
       if (this.#log.keys.partitionOf(level, issuer, id) === partition) yield entry
     }

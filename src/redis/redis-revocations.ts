@@ -77,7 +77,7 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
-    if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    if (this.#closed) throw closedError()
     const verdict = isRevoked(claims, this.#denylist)
     if (verdict.revoked) return verdict
     if (this.#settings.mode === 'lookup') return this.#lookup.check(claims)
@@ -90,7 +90,7 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   async kickOut(target: KickOutTarget, options: KickOutOptions = {}): Promise<KickOutResult> {
-    if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    if (this.#closed) throw closedError()
     const startedAt = this.#clock.monotonic()
     const resolved = resolveTarget(target, this.#settings.issuer)
     const published = await this.#log.publish(resolved, options)
@@ -128,7 +128,7 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   async ready(): Promise<void> {
-    if (this.#closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    if (this.#closed) throw closedError()
     if (this.#settings.mode === 'lookup') {
       await this.#lookup.ready()
       return
@@ -144,9 +144,7 @@ export class RedisRevocations implements AuditedRevocations {
     this.#closed = true
     this.#reassertion.close()
     this.#noteState('closed', 0)
-    this.#settle((waiter) =>
-      waiter.reject(new UnavailableError('revocations', 'These revocations were closed')),
-    )
+    this.#settle((waiter) => waiter.reject(closedError()))
     this.#listeners.clear()
     await this.#copy.close()
     if (this.#ownsConnection) this.#connection.close()
@@ -157,7 +155,10 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   async listNodes(): Promise<NodeStatus[]> {
-    return this.#audit.listNodes()
+    const nodes = await this.#audit.listNodes()
+    const own = { nodeId: this.#copy.nodeId, ...this.#report() }
+    // Of itself a process knows better than what it last reported.
+    return nodes.map((node) => (node.nodeId === own.nodeId ? { ...node, ...own } : node))
   }
 
   /** The copy cannot vouch for this token. */
@@ -246,4 +247,8 @@ export class RedisRevocations implements AuditedRevocations {
     for (const waiter of this.#waiters) how(waiter)
     this.#waiters.clear()
   }
+}
+
+function closedError(): UnavailableError {
+  return new UnavailableError('revocations', 'These revocations were closed')
 }

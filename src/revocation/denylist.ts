@@ -134,8 +134,9 @@ export class Denylist implements RevocationFacts {
     for (const [issuer, levels] of this.#issuers) {
       for (const level of revocationLevels) {
         for (const [id, row] of levels[level]) {
+          if ((this.#seen[row] ?? 0) >= sinceMs) continue
           const remainingMs = (this.#expires[row] ?? 0) - this.#clock.monotonic()
-          if ((this.#seen[row] ?? 0) >= sinceMs || remainingMs <= 0) continue
+          if (remainingMs <= 0) continue
           yield { revocation: { issuer, level, id, ...this.#factOf(row) }, remainingMs }
         }
       }

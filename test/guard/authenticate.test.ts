@@ -1,8 +1,10 @@
 import { expect, test } from '@jest/globals'
+import { UnavailableError } from '../../src/errors.ts'
 import { authenticate, type AuthenticateDeps } from '../../src/guard/authenticate.ts'
 import { VerifiedCache } from '../../src/guard/verified-cache.ts'
 import type { VerifiedToken, Verifier } from '../../src/guard/verifier.ts'
 import { memoryRevocations } from '../../src/revocation/memory-revocations.ts'
+import type { Revocations } from '../../src/revocation/revocations.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { claimsAt, issuer } from '../support/make-token.ts'
 
@@ -72,4 +74,67 @@ test('never asks the verifier for what is no b64token', () => {
   const { deps, state } = setup()
   expect(() => authenticate('a b', deps)).toThrow(expect.objectContaining({ status: 400 }))
   expect(state.verifications).toBe(0)
+})
+
+/** Authenticates a known token with a check of any make, and one that is awaited. */
+async function outcomesOf(check: () => unknown) {
+  const { deps, verified } = setup()
+  await authenticate('a.b.c', deps)
+  const outcomes: unknown[] = []
+  for (const given of [check, async () => check(), () => thenableOf(check)]) {
+    const revocations = { check: given } as unknown as Revocations
+    try {
+      const passed = await authenticate('a.b.c', { ...deps, revocations })
+      outcomes.push(passed === verified ? 'accepted' : passed)
+    } catch (error) {
+      outcomes.push(error)
+    }
+  }
+  return outcomes
+}
+
+/** A promise of another make. */
+function thenableOf(check: () => unknown) {
+  return {
+    then(resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+      try {
+        resolve(check())
+      } catch (error) {
+        reject(error)
+      }
+    },
+  }
+}
+
+test('lets a token in upon an explicit false only, awaited or not', async () => {
+  expect(await outcomesOf(() => ({ revoked: false }))).toEqual(['accepted', 'accepted', 'accepted'])
+  for (const verdict of [undefined, null, {}, { revoked: undefined }, { revoked: 0 }, 'false', 7]) {
+    for (const outcome of await outcomesOf(() => verdict)) {
+      expect(outcome).toBeInstanceOf(UnavailableError)
+      expect(outcome).toMatchObject({ status: 503, reason: 'revocations' })
+      expect((outcome as Error).message).toBe('The revocation check gave no verdict')
+    }
+  }
+})
+test('says which kick-out it was in the cause, and not in the message', async () => {
+  const verdict = { revoked: true, level: 'client', at: 7, reason: 'a private reason' }
+  for (const outcome of await outcomesOf(() => verdict)) {
+    expect(outcome).toMatchObject({ status: 401, reason: 'revoked', cause: verdict })
+    expect((outcome as Error).message).toBe('Kicked out at level "client"')
+  }
+})
+test('takes a check that failed for our failure, whatever it threw, awaited or not', async () => {
+  const thrown = new Error('foreign')
+  const outcomes = await outcomesOf(() => {
+    throw thrown
+  })
+  for (const outcome of outcomes) {
+    expect(outcome).toBeInstanceOf(UnavailableError)
+    expect(outcome).toMatchObject({ status: 503, reason: 'revocations', cause: thrown })
+  }
+  const unavailable = new UnavailableError('revocations', 'stale')
+  const handedOn = await outcomesOf(() => {
+    throw unavailable
+  })
+  for (const outcome of handedOn) expect(outcome).toBe(unavailable)
 })

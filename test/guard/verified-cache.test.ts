@@ -25,6 +25,11 @@ test('remembers what was verified, by the whole token', async () => {
     expect(cache.get(other)).toBeUndefined()
   cache.forget('good-1')
   expect(cache.get('good-1')).toBeUndefined()
+  const long = `good-${'x'.repeat(900)}`
+  await cache.verify(long)
+  expect(cache.get(long)?.token).toBe(long)
+  cache.forget(long)
+  expect(cache.get(long)).toBeUndefined()
 })
 test('never remembers what was refused', async () => {
   const { cache, state } = setup(10)
@@ -50,6 +55,7 @@ test('remembers nothing with a size of 0, and still shares what runs at the same
   const { cache, state } = setup(0)
   await Promise.all([cache.verify('good'), cache.verify('good')])
   expect([state.verifications, cache.get('good')]).toEqual([1, undefined])
+  cache.forget('good')
   await cache.verify('good')
   expect(state.verifications).toBe(2)
 })
