@@ -27,7 +27,12 @@ const groups = {
   replica: { sources: ['revocation/replica'], tests: ['revocation/replica'] },
   refresh: {
     sources: ['issuer/refresh', 'issuer/refresh-token'],
-    tests: ['issuer/refresh-token', 'attacks/refresh'],
+    tests: [
+      'issuer/refresh-token',
+      'attacks/refresh',
+      'attacks/cookies',
+      'flows/confidential-clients',
+    ],
   },
   store: {
     sources: ['issuer/memory-session-store', 'issuer/memory-horizons'],

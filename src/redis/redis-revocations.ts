@@ -29,11 +29,6 @@ import { Reassertion } from './reassertion.ts'
 import { RevocationLog } from './revocation-log.ts'
 import type { RevocationsSettings } from './settings.ts'
 
-interface Waiter {
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
 /**
  * Revocations on Redis. In replica mode this process follows every partition's stream and decides from memory; where the
  * copy is not proved fresh, `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
@@ -51,7 +46,7 @@ export class RedisRevocations implements AuditedRevocations {
   readonly #denylist: Denylist
   readonly #reassertion: Reassertion
   readonly #listeners = new Set<(revocation: Revocation) => void>()
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiters = new Set<(error?: Error) => void>()
   readonly #copy: FollowedLog
   #reported: RevocationsState = 'starting'
   #failure: unknown
@@ -122,8 +117,7 @@ export class RedisRevocations implements AuditedRevocations {
 
   status(): RevocationsStatus {
     this.#denylist.sweep()
-    const { state, stalenessMs } = this.#report()
-    this.#noteState(state, stalenessMs)
+    const { state, stalenessMs } = this.#noteState()
     return { state, stalenessMs, entries: this.#denylist.size }
   }
 
@@ -136,15 +130,17 @@ export class RedisRevocations implements AuditedRevocations {
     this.#start()
     if (isUnfit(this.#failure)) throw new Error(describeFailure(this.#failure))
     if (this.#report().state !== 'starting') return
-    await new Promise<void>((resolve, reject) => this.#waiters.add({ resolve, reject }))
+    await new Promise<void>((resolve, reject) => {
+      this.#waiters.add((error) => (error ? reject(error) : resolve()))
+    })
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#reassertion.close()
-    this.#noteState('closed', 0)
-    this.#settle((waiter) => waiter.reject(closedError()))
+    this.#noteState()
+    this.#settle(closedError())
     this.#listeners.clear()
     await this.#copy.close()
     if (this.#ownsConnection) this.#connection.close()
@@ -155,17 +151,17 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   async listNodes(): Promise<NodeStatus[]> {
-    const nodes = await this.#audit.listNodes()
     const own = { nodeId: this.#copy.nodeId, ...this.#report() }
     // Of itself a process knows better than what it last reported.
-    return nodes.map((node) => (node.nodeId === own.nodeId ? { ...node, ...own } : node))
+    return (await this.#audit.listNodes()).map((node) =>
+      node.nodeId === own.nodeId ? { ...node, ...own } : node,
+    )
   }
 
   /** The copy cannot vouch for this token. */
   #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
     this.#start()
-    const { state, stalenessMs } = this.#report()
-    this.#noteState(state, stalenessMs)
+    const { state, stalenessMs } = this.#noteState()
     if (isUnfit(this.#failure))
       throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
     if (state === 'starting') throw this.#unavailable('The revocations are not loaded yet')
@@ -190,18 +186,18 @@ export class RedisRevocations implements AuditedRevocations {
     return this.#copy.freshness()
   }
 
-  #noteState(to: RevocationsState, stalenessMs: number): void {
+  /** Reports, and tells of it where something has changed. */
+  #noteState(): { state: RevocationsState; stalenessMs: number } {
+    const report = this.#report()
+    const { state: to, stalenessMs: ageMs } = report
     const from = this.#reported
-    if (from === to) return
+    if (from === to) return report
     this.#reported = to
     const message = this.#failure === undefined ? undefined : describeFailure(this.#failure)
-    this.#emit({
-      type: 'revocations.state',
-      from,
-      to,
-      stalenessMs,
-      ...(message !== undefined && { message }),
-    })
+    const stalenessMs = to === 'closed' ? 0 : ageMs
+    const why = message !== undefined && { message }
+    this.#emit({ type: 'revocations.state', from, to, stalenessMs, ...why })
+    return report
   }
 
   #start(): void {
@@ -230,21 +226,19 @@ export class RedisRevocations implements AuditedRevocations {
   #onPartition(partition: number, { epoch }: PartitionState): void {
     // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
     if (epoch !== undefined) this.#lookup.sinceOtherEpochMs(partition, epoch)
-    const report = this.#report()
-    if (report.state === 'live') this.#failure = undefined
-    this.#noteState(report.state, report.stalenessMs)
-    if (report.state !== 'starting') this.#settle((waiter) => waiter.resolve())
+    if (this.#report().state === 'live') this.#failure = undefined
+    const { state } = this.#noteState()
+    if (state !== 'starting') this.#settle()
   }
 
   #onFailure(error: unknown): void {
     this.#failure = error
-    const { state, stalenessMs } = this.#report()
-    this.#noteState(state, stalenessMs)
-    if (isUnfit(error)) this.#settle((waiter) => waiter.reject(new Error(describeFailure(error))))
+    this.#noteState()
+    if (isUnfit(error)) this.#settle(new Error(describeFailure(error)))
   }
 
-  #settle(how: (waiter: Waiter) => void): void {
-    for (const waiter of this.#waiters) how(waiter)
+  #settle(error?: Error): void {
+    for (const waiter of this.#waiters) waiter(error)
     this.#waiters.clear()
   }
 }

@@ -113,3 +113,15 @@ describe('a public client', () => {
     expect((await kit.refresh(token, { client_id: 'web' })).status).toBe(200)
   })
 })
+
+describe('a list of clients', () => {
+  test('asks nobody about a session that has none, or that is over', async () => {
+    const kit = await createKit({ issuer: { clients } })
+    const { refresh_token: token } = await kit.startSession()
+    const refreshed = await kit.refresh(token)
+    expect(refreshed.status).toBe(200)
+    await kit.issuer.kickOut({ subject: 'u1' })
+    const over = await kit.refresh(refreshed.json.refresh_token)
+    expect([over.status, over.json.error]).toEqual([400, 'invalid_grant'])
+  })
+})

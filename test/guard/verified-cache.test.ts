@@ -72,3 +72,14 @@ test('shares a verification, and its failure as an error of each one’s own', a
   for (const error of errors)
     expect(error).toMatchObject({ code: 'invalid_token', reason: 'signature', message: 'no' })
 })
+test('takes two tokens with the same ending for two, remembered or not', async () => {
+  const { cache, state } = setup(10)
+  const ending = 'x'.repeat(100)
+  const [first, second] = [`good-1${ending}`, `good-2${ending}`]
+  const running = [cache.verify(first), cache.verify(second)]
+  expect((await Promise.all(running)).map(({ token }) => token)).toEqual([first, second])
+  expect(state.verifications).toBe(2)
+  await cache.verify(first)
+  expect(cache.get(second)).toBeUndefined()
+  expect(cache.get(first)?.token).toBe(first)
+})

@@ -12,7 +12,6 @@ import {
 import type { AccessTokenClaims } from '../../../src/auth.ts'
 
 export const issuer = 'https://login.example.com'
-const otherIssuer = 'https://login.example.org'
 
 type Closing = { close(): unknown } | { stop(): unknown } | { disconnect(): unknown }
 
