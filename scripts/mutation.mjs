@@ -56,13 +56,17 @@ for (const name of names) {
       ).length
     const killed = count('Killed', 'Timeout')
     const left = count('Survived', 'NoCoverage')
-    rows.push({ file, killed, left, '%': percent(killed, left) })
+    // Mutants that could not be run at all, such as those that no test file could load, are in no score.
+    rows.push({ file, killed, left, errors: count('RuntimeError'), '%': percent(killed, left) })
   }
 }
 
 const sum = (column) => rows.reduce((total, row) => total + row[column], 0)
 const score = percent(sum('killed'), sum('left'))
-console.table([...rows, { file: 'all', killed: sum('killed'), left: sum('left'), '%': score }])
+console.table([
+  ...rows,
+  { file: 'all', killed: sum('killed'), left: sum('left'), errors: sum('errors'), '%': score },
+])
 if (score < breakAt) process.exitCode = 1
 
 function percent(killed, left) {
