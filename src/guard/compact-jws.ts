@@ -1,5 +1,6 @@
 import type { JWTHeaderParameters, JWTPayload } from 'jose'
 import { AuthError } from '../errors.ts'
+import { toFrozenRecord } from './claims.ts'
 
 /** The longest token that is looked at, in bytes. */
 export const maxTokenLength = 8192
@@ -52,22 +53,17 @@ export interface UnverifiedToken {
 /** Header parameters that change how a token is to be read; none of them is followed, so none is let through. */
 const refusedParameters = ['crit', 'b64', 'enc', 'zip', 'p2c'] as const
 
-/**
- * Reads a JWS in compact serialisation: three canonical base64url parts, so that one token has exactly one spelling.
- * Verifies nothing.
- *
- * @throws AuthError `malformed`
- * @see RFC 7515 §2 and §7.1
- */
-export function readCompactJws(token: string): UnverifiedToken {
-  if (token.length > maxTokenLength)
-    throw malformed(`The token is longer than ${maxTokenLength} bytes`)
-  const [, first, second, third] = threeParts.exec(token) ?? []
-  if (!first || !second || !third || ![first, second, third].every(isCanonical)) {
-    throw malformed('The token is not three canonical base64url parts')
-  }
-  const header = readObject(first) as unknown as JWTHeaderParameters
-  const payload: JWTPayload = readObject(second)
+/** Headers that were read, by their text: an issuer's tokens share one for as long as it signs with one key. */
+export interface HeaderMemory {
+  get(text: string): JWTHeaderParameters | undefined
+  set(text: string, header: JWTHeaderParameters): void
+}
+
+/** The longest header that is remembered, in characters: about three times what one usually has. */
+const maxRememberedHeader = 256
+
+function readHeader(part: string): JWTHeaderParameters {
+  const header = readObject(part) as unknown as JWTHeaderParameters
   const refused = refusedParameters.find((name) => Object.hasOwn(header, name))
   if (refused) throw malformed(`The token's header has "${refused}", which is not supported`)
   if (header.kid !== undefined && (typeof header.kid !== 'string' || header.kid === '')) {
@@ -76,5 +72,30 @@ export function readCompactJws(token: string): UnverifiedToken {
   if (typeof header.cty === 'string' && /^(application\/)?jwt$/i.test(header.cty)) {
     throw malformed('The token is a nested JWT')
   }
-  return { header, payload }
+  return toFrozenRecord(header)
+}
+
+function readHeaderOnce(part: string, memory: HeaderMemory): JWTHeaderParameters {
+  const known = memory.get(part)
+  if (known) return known
+  const header = readHeader(part)
+  if (part.length <= maxRememberedHeader) memory.set(part, header)
+  return header
+}
+
+/**
+ * Reads a JWS in compact serialisation: three canonical base64url parts, so that one token has exactly one spelling.
+ * Verifies nothing.
+ *
+ * @throws AuthError `malformed`
+ * @see RFC 7515 §2 and §7.1
+ */
+export function readCompactJws(token: string, headers: HeaderMemory): UnverifiedToken {
+  if (token.length > maxTokenLength)
+    throw malformed(`The token is longer than ${maxTokenLength} bytes`)
+  const [, first, second, third] = threeParts.exec(token) ?? []
+  if (!first || !second || !third || ![first, second, third].every(isCanonical)) {
+    throw malformed('The token is not three canonical base64url parts')
+  }
+  return { header: readHeaderOnce(first, headers), payload: readObject(second) }
 }

@@ -95,22 +95,22 @@ export class KeySet {
   }
 
   /**
-   * Finds the one key that a token's header names.
+   * Finds the one key that a token's header names: at once where it is held.
    *
    * @throws AuthError `unknown_key`, or `algorithm` where the key is not one for it
    * @throws UnavailableError while no usable key is held, or an unknown `kid` may be a new key that could not be fetched
    */
-  async find(algorithm: string, kid: string | undefined): Promise<VerificationKey> {
-    if (!this.isUsable()) await this.#refreshOnDemand()
+  find(algorithm: string, kid: string | undefined): VerificationKey | Promise<VerificationKey> {
+    const held = this.isUsable() ? this.#select(algorithm, kid) : undefined
+    return held ?? this.#fetchKey(algorithm, kid)
+  }
+
+  async #fetchKey(algorithm: string, kid: string | undefined): Promise<VerificationKey> {
+    if (this.#settings.source.kind !== 'given' || !this.isUsable()) await this.#refreshOnDemand()
     this.assertUsable()
-    const known = this.#select(algorithm, kid)
-    if (known) return known
-    if (this.#settings.source.kind !== 'given') {
-      await this.#refreshOnDemand()
-      const fresh = this.#select(algorithm, kid)
-      if (fresh) return fresh
-      if (this.#failure) throw this.#unavailable('The key of the token may be new')
-    }
+    const fresh = this.#select(algorithm, kid)
+    if (fresh) return fresh
+    if (this.#failure) throw this.#unavailable('The key of the token may be new')
     throw new AuthError(
       'invalid_token',
       'unknown_key',

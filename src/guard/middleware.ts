@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express'
+import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from 'express'
 import { type Clock, systemClock } from '../clock.ts'
 import { AuthError, isAuthError, UnavailableError } from '../errors.ts'
 import { emitterOf } from '../events.ts'
@@ -106,18 +106,20 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     return token
   }
 
+  function accept(verified: VerifiedToken, req: Request, res: Response, next: NextFunction): void {
+    setAuth(req, new RequestAuth(verified, context, res))
+    next()
+  }
+
+  function refuse(error: unknown, res: Response, next: NextFunction): void {
+    if (isAuthError(error)) {
+      context.rejected(error)
+      writeHeaders(res, error, context)
+    }
+    next(error)
+  }
+
   const handler: RequestHandler = function requireAuth(req, res, next) {
-    const accept = (verified: VerifiedToken): void => {
-      setAuth(req, new RequestAuth(verified, context, res))
-      next()
-    }
-    const refuse = (error: unknown): void => {
-      if (isAuthError(error)) {
-        context.rejected(error)
-        writeHeaders(res, error, context)
-      }
-      next(error)
-    }
     let outcome
     try {
       start()
@@ -129,12 +131,20 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       }
       outcome = authenticate(token, authenticateDeps)
     } catch (error) {
-      refuse(error)
+      refuse(error, res, next)
       return
     }
-    // The last `catch`: a `req` that cannot be written to must not end in an unhandled rejection.
-    if (outcome instanceof Promise) outcome.then(accept, refuse).catch(next)
-    else accept(outcome)
+    if (!(outcome instanceof Promise)) {
+      accept(outcome, req, res, next)
+      return
+    }
+    outcome
+      .then(
+        (verified) => accept(verified, req, res, next),
+        (error: unknown) => refuse(error, res, next),
+      )
+      // A `req` that cannot be written to must not end in an unhandled rejection.
+      .catch(next)
   }
 
   return Object.assign(handler, {

@@ -86,8 +86,8 @@ export function findAuth(req: object): (Auth & { readonly [guardMark]: GuardCont
 }
 
 /** The guard in front, or `undefined` where there is none. */
-export function findGuardContext(req: object): GuardContext | undefined {
-  return findAuth(req)?.[guardMark] ?? (req as MarkedRequest)[guardMark]
+export function findGuardContext(req: object, auth = findAuth(req)): GuardContext | undefined {
+  return auth ? auth[guardMark] : (req as MarkedRequest)[guardMark]
 }
 
 /** How the guard in front challenges, or `undefined` where there is none. */

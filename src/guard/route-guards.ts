@@ -10,7 +10,7 @@ type Decision = (auth: NonNullable<ReturnType<typeof findAuth>>) => AuthError | 
 function routeGuard(name: string, decide: Decision, scopes?: readonly string[]): RequestHandler {
   const handler: RequestHandler = (req, res, next) => {
     const auth = findAuth(req)
-    const context = findGuardContext(req)
+    const context = findGuardContext(req, auth)
     if (!context) {
       next(new Error(`${name}: there is no requireAuth() in front of this route`))
       return

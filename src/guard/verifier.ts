@@ -1,14 +1,9 @@
 import { errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
+import { LRUCache } from 'lru-cache'
 import type { AccessTokenClaims } from '../auth.ts'
 import type { Clock } from '../clock.ts'
 import { AuthError, type AuthErrorReason } from '../errors.ts'
-import {
-  assertClaims,
-  assertType,
-  type ClaimsPolicy,
-  toAccessTokenClaims,
-  toFrozenRecord,
-} from './claims.ts'
+import { assertClaims, assertType, type ClaimsPolicy, toAccessTokenClaims } from './claims.ts'
 import { readCompactJws } from './compact-jws.ts'
 import type { VerificationKey } from './jwks.ts'
 import type { KeySet } from './key-set.ts'
@@ -26,6 +21,9 @@ export interface VerifierSettings extends ClaimsPolicy {
   readonly algorithms: ReadonlySet<string>
   readonly maxTokenAgeSeconds: number | undefined
 }
+
+/** Headers differ by key, and so there are hardly more of them than keys. */
+const maxHeaders = 64
 
 /** A token that passed, and what has to be looked at again each time it is used. */
 export interface VerifiedToken {
@@ -95,6 +93,7 @@ export class Verifier {
   readonly #settings: VerifierSettings
   readonly #clock: Clock
   readonly #algorithms: string[]
+  readonly #headers = new LRUCache<string, JWTHeaderParameters>({ max: maxHeaders })
 
   constructor(settings: VerifierSettings, clock: Clock) {
     this.#settings = settings
@@ -109,7 +108,7 @@ export class Verifier {
    */
   async verify(token: string): Promise<VerifiedToken> {
     const settings = this.#settings
-    const { header, payload: unverified } = readCompactJws(token)
+    const { header, payload: unverified } = readCompactJws(token, this.#headers)
     const algorithm: unknown = header.alg
     if (typeof algorithm !== 'string' || !settings.algorithms.has(algorithm)) {
       throw new AuthError(
@@ -120,7 +119,8 @@ export class Verifier {
     }
     assertType(header, settings.strict)
     const trust = trustOf(settings, unverified, this.#clock.now() / 1000)
-    const key = await trust.keySet.find(algorithm, header.kid)
+    const found = trust.keySet.find(algorithm, header.kid)
+    const key = found instanceof Promise ? await found : found
     const payload = await this.#verifySignature(token, await key.forAlgorithm(algorithm), trust)
     assertClaims(payload, settings, this.#clock.now() / 1000)
     const verified = this.#toVerifiedToken(token, header, payload, key, trust)
@@ -165,7 +165,7 @@ export class Verifier {
         : (claims.iat ?? 0) + maxTokenAgeSeconds
     return {
       token,
-      header: toFrozenRecord(header),
+      header,
       claims,
       scopes: Object.freeze(readScopes(claims)) as string[],
       clientId: claims.client_id ?? claims.azp ?? '',

@@ -1,6 +1,7 @@
 import type { SessionStore } from '../issuer/session.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import { CommandConnection } from './connection.ts'
+import { restoreFastStrings } from './fast-strings.ts'
 import { RedisRevocations } from './redis-revocations.ts'
 import { RedisSessionStore } from './session-store.ts'
 import {
@@ -31,6 +32,7 @@ export function redisRevocations(
   options: RedisRevocationsOptions = {},
 ): AuditedRevocations {
   const settings = readRevocationsSettings(redis, options)
+  restoreFastStrings()
   return new RedisRevocations(new CommandConnection(redis), settings, { ownsConnection: true })
 }
 
@@ -41,5 +43,7 @@ export function redisRevocations(
  * @throws TypeError for wrong options
  */
 export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}): SessionStore {
-  return new RedisSessionStore(new CommandConnection(redis), readStoreSettings(redis, options))
+  const settings = readStoreSettings(redis, options)
+  restoreFastStrings()
+  return new RedisSessionStore(new CommandConnection(redis), settings)
 }

@@ -55,7 +55,7 @@ export class Lookup {
     } catch (error) {
       throw toUnavailable('revocations', 'The look-up in Redis failed', error)
     }
-    const verdict = isRevoked(claims, { get: (_issuer, level) => facts.get(level) })
+    const verdict = isRevoked(claims, { of: () => facts })
     if (!verdict.revoked && doubtMs > 0) {
       throw new UnavailableError('revocations', 'Redis has lost its state and is being told again')
     }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import {
+  type IssuerFacts,
   type Revocation,
   type RevocationFact,
   type RevocationFacts,
@@ -13,6 +14,11 @@ const initialSlots = 64
 const sweptPerApply = 4
 
 type Levels = Readonly<Record<RevocationLevel, RowIndex>>
+
+/** One issuer's part of the denylist. */
+interface Part extends IssuerFacts {
+  readonly levels: Levels
+}
 
 interface Entry {
   readonly index: RowIndex
@@ -32,7 +38,7 @@ interface Entry {
  */
 export class Denylist implements RevocationFacts {
   readonly #clock: Clock
-  readonly #issuers = new Map<string, Levels>()
+  readonly #parts = new Map<string, Part>()
   readonly #free: number[] = []
   #rows = 0
   /** Where {@link sweep} has got to. */
@@ -55,10 +61,8 @@ export class Denylist implements RevocationFacts {
     return this.#rows - this.#free.length
   }
 
-  get(issuer: string, level: RevocationLevel, id: string): RevocationFact | undefined {
-    const row = this.#issuers.get(issuer)?.[level].get(id)
-    if (row === undefined || this.#hasExpired(row)) return undefined
-    return this.#factOf(row)
+  of(issuer: string): IssuerFacts | undefined {
+    return this.#parts.get(issuer)
   }
 
   /**
@@ -131,7 +135,7 @@ export class Denylist implements RevocationFacts {
     revocation: Omit<Revocation, 'kickOutId' | 'until'>
     remainingMs: number
   }> {
-    for (const [issuer, levels] of this.#issuers) {
+    for (const [issuer, { levels }] of this.#parts) {
       for (const level of revocationLevels) {
         for (const [id, row] of levels[level]) {
           if ((this.#seen[row] ?? 0) >= sinceMs) continue
@@ -158,18 +162,22 @@ export class Denylist implements RevocationFacts {
   }
 
   #levelsOf(issuer: string): Levels {
-    let levels = this.#issuers.get(issuer)
-    if (!levels) {
-      levels = {
-        token: this.#newIndex(),
-        session: this.#newIndex(),
-        subject: this.#newIndex(),
-        client: this.#newIndex(),
-        everyone: this.#newIndex(),
-      }
-      this.#issuers.set(issuer, levels)
+    const part = this.#parts.get(issuer)
+    if (part) return part.levels
+    const levels = {
+      token: this.#newIndex(),
+      session: this.#newIndex(),
+      subject: this.#newIndex(),
+      client: this.#newIndex(),
+      everyone: this.#newIndex(),
     }
+    const get: Part['get'] = (level, id) => this.#find(levels[level].get(id))
+    this.#parts.set(issuer, { levels, get })
     return levels
+  }
+
+  #find(row: number | undefined): RevocationFact | undefined {
+    return row === undefined || this.#hasExpired(row) ? undefined : this.#factOf(row)
   }
 
   #newIndex(): RowIndex {

@@ -88,7 +88,7 @@ export function createMemoryRevocations(
   }
 
   function versionAfter(target: ResolvedTarget, at: number, known: number | undefined): number {
-    const held = denylist.get(target.issuer, 'subject', target.id)?.version ?? 0
+    const held = denylist.of(target.issuer)?.get('subject', target.id)?.version ?? 0
     return Math.max(known ?? 0, held + 1, at)
   }
 

@@ -31,9 +31,15 @@ export interface RevocationFact {
   readonly reason?: string
 }
 
+/** What is known about the tokens of one issuer. */
+export interface IssuerFacts {
+  get(level: RevocationLevel, id: string): RevocationFact | undefined
+}
+
 /** Where {@link isRevoked} looks facts up: a denylist in memory, or what one look-up brought back. */
 export interface RevocationFacts {
-  get(issuer: string, level: RevocationLevel, id: string): RevocationFact | undefined
+  /** `undefined` where nothing at all is known, which is what most requests find. */
+  of(issuer: string): IssuerFacts | undefined
 }
 
 export type RevocationVerdict =
@@ -99,10 +105,12 @@ function factRevokes(
  * levels is how revoked tokens come back to life.
  */
 export function isRevoked(claims: AccessTokenClaims, facts: RevocationFacts): RevocationVerdict {
+  const known = facts.of(claims.iss)
+  if (!known) return notRevoked
   for (const level of revocationLevels) {
     const id = idAtLevel(level, claims)
     if (id === undefined) continue
-    const fact = facts.get(claims.iss, level, id)
+    const fact = known.get(level, id)
     if (fact && factRevokes(level, fact, claims)) {
       return {
         revoked: true,

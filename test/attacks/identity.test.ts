@@ -47,7 +47,9 @@ describe('identities in memory (1.9)', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), (one, two) => {
         const facts: RevocationFacts = {
-          get: (_issuer, level, id) => (level === 'session' && id === one ? { at: 0 } : undefined),
+          of: () => ({
+            get: (level, id) => (level === 'session' && id === one ? { at: 0 } : undefined),
+          }),
         }
         const claims = { iss: issuer, aud: '', exp: 0, sid: two }
         expect(isRevoked(claims, facts).revoked).toBe(one === two)

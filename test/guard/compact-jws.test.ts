@@ -1,6 +1,12 @@
-import { expect, test } from '@jest/globals'
-import { maxTokenLength, readCompactJws } from '../../src/guard/compact-jws.ts'
+import { describe, expect, test } from '@jest/globals'
+import {
+  type HeaderMemory,
+  maxTokenLength,
+  readCompactJws as read,
+} from '../../src/guard/compact-jws.ts'
 import { base64url, encodeJson } from '../support/make-token.ts'
+
+const readCompactJws = (text: string, headers: HeaderMemory = new Map()) => read(text, headers)
 
 const token = (header: string, payload: string, signature = 'AAAA') =>
   `${header}.${payload}.${signature}`
@@ -135,4 +141,23 @@ test('never quotes the token in what it throws', () => {
     return
   }
   throw new Error('accepted')
+})
+
+describe('headers are read once', () => {
+  const text = encodeJson({ alg: 'x', kid: 'k' })
+
+  test('and then remembered by their text', () => {
+    const headers = new Map()
+    const { header } = readCompactJws(token(text, 'e30'), headers)
+    expect(readCompactJws(token(text, 'e30', 'BBBB'), headers).header).toBe(header)
+    expect(readCompactJws(token(encodeJson({ alg: 'y' }), 'e30'), headers).header.alg).toBe('y')
+    expect(Object.isFrozen(header)).toBe(true)
+  })
+
+  test('but neither refused ones nor long ones', () => {
+    const headers = new Map<string, never>()
+    expect(() => readCompactJws(token(encodeJson({ crit: [] }), 'e30'), headers)).toThrow(malformed)
+    readCompactJws(token(encodeJson({ kid: 'k'.repeat(300) }), 'e30'), headers)
+    expect(headers.size).toBe(0)
+  })
 })

@@ -42,11 +42,13 @@ function setup(changes: Partial<typeof cache> = {}, source?: KeySetSettings['sou
       respond?.()
       held = undefined
     },
-    find: async (kid: string | undefined = 'a', algorithm = 'ES256') =>
-      keySet.find(algorithm, kid).then(
-        (key) => key.kid,
-        (error: unknown) => factsOf(error).reason,
-      ),
+    async find(kid: string | undefined = 'a', algorithm = 'ES256') {
+      try {
+        return (await keySet.find(algorithm, kid)).kid
+      } catch (error) {
+        return factsOf(error).reason
+      }
+    },
   }
 }
 
@@ -175,7 +177,7 @@ describe('KeySet', () => {
     const it = setup()
     it.state.broken = true
     const retryAfter = async () =>
-      it.keySet.find('ES256', 'a').then(
+      Promise.resolve(it.keySet.find('ES256', 'a')).then(
         () => 'found',
         (error: unknown) => (error as { headers: Record<string, string> }).headers['Retry-After'],
       )

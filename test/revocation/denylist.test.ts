@@ -107,7 +107,7 @@ describe('Denylist', () => {
           live.set(key, { revocation, until })
           clock.advance(wait)
           for (const { revocation: held, until: end } of live.values()) {
-            const fact = denylist.get(held.issuer, held.level, held.id)
+            const fact = denylist.of(held.issuer)?.get(held.level, held.id)
             expect(fact !== undefined).toBe(end > clock.monotonic())
             if (fact) expect(fact.at).toBeGreaterThanOrEqual(held.at)
           }
@@ -138,7 +138,7 @@ describe('Denylist', () => {
     expect(denylist.apply(one, 10)).toBe(false)
     expect(denylist.apply({ ...one, at: 4 }, 10)).toBe(false)
     expect(denylist.apply({ ...one, at: 6 }, 10)).toBe(true)
-    expect(denylist.get('i', 'session', 's')).toEqual({ at: 6, reason: 'r' })
+    expect(denylist.of('i')?.get('session', 's')).toEqual({ at: 6, reason: 'r' })
   })
   test('a shorter time never shortens a longer one', () => {
     const clock = new FakeClock()
@@ -146,9 +146,9 @@ describe('Denylist', () => {
     denylist.apply(one, 1000)
     denylist.apply(one, 1)
     clock.advance(999)
-    expect(denylist.get('i', 'session', 's')).toBeDefined()
+    expect(denylist.of('i')?.get('session', 's')).toBeDefined()
     clock.advance(1)
-    expect(denylist.get('i', 'session', 's')).toBeUndefined()
+    expect(denylist.of('i')?.get('session', 's')).toBeUndefined()
   })
   test('stays small while entries come and go, and grows as far as it must', () => {
     const clock = new FakeClock()
@@ -160,7 +160,7 @@ describe('Denylist', () => {
     expect(denylist.size).toBeLessThan(250)
     for (let index = 0; index < 1000; index++) denylist.apply({ ...one, id: `t${index}` }, 1e6)
     for (let index = 0; index < 1000; index++) {
-      expect(denylist.get('i', 'session', `t${index}`)).toBeDefined()
+      expect(denylist.of('i')?.get('session', `t${index}`)).toBeDefined()
     }
   })
   test('keeps the highest version and the latest moment, whichever comes first', () => {
@@ -168,20 +168,20 @@ describe('Denylist', () => {
     const denylist = new Denylist(new FakeClock())
     expect(denylist.apply(user, 10)).toBe(true)
     expect(denylist.apply({ ...user, at: 4, version: 12 }, 10)).toBe(true)
-    expect(denylist.get('i', 'subject', 'u')).toEqual({ at: 5, version: 12, reason: 'r' })
+    expect(denylist.of('i')?.get('subject', 'u')).toEqual({ at: 5, version: 12, reason: 'r' })
     expect(denylist.apply({ ...user, version: 12 }, 10)).toBe(false)
     expect(denylist.apply({ ...user, version: 11 }, 10)).toBe(false)
     expect(denylist.apply({ ...user, at: 6, version: 11 }, 10)).toBe(true)
-    expect(denylist.get('i', 'subject', 'u')).toEqual({ at: 6, version: 12, reason: 'r' })
+    expect(denylist.of('i')?.get('subject', 'u')).toEqual({ at: 6, version: 12, reason: 'r' })
   })
   test('gives the reason of the latest moment, and none where that has none', () => {
     const denylist = new Denylist(new FakeClock())
     denylist.apply(one, 10)
     denylist.apply({ ...one, at: 4, reason: 'earlier' }, 10)
-    expect(denylist.get('i', 'session', 's')).toStrictEqual({ at: 5, reason: 'r' })
+    expect(denylist.of('i')?.get('session', 's')).toStrictEqual({ at: 5, reason: 'r' })
     const { reason: _none, ...without } = one
     denylist.apply({ ...without, at: 6 }, 10)
-    expect(denylist.get('i', 'session', 's')).toStrictEqual({ at: 6 })
+    expect(denylist.of('i')?.get('session', 's')).toStrictEqual({ at: 6 })
   })
   test('lets go of an entry at its very moment', () => {
     const clock = new FakeClock()

@@ -22,10 +22,12 @@ const verdict = (level: RevocationLevel, fact: RevocationFact, changes: object) 
   isRevoked(
     { ...claims, ...changes },
     {
-      get: (issuer, asked, id) =>
-        issuer === 'i' && asked === level && ['u', 'j', 's', 'c', ''].includes(id)
-          ? fact
-          : undefined,
+      of: (issuer) => ({
+        get: (asked, id) =>
+          issuer === 'i' && asked === level && ['u', 'j', 's', 'c', ''].includes(id)
+            ? fact
+            : undefined,
+      }),
     },
   ).revoked
 
@@ -67,21 +69,23 @@ describe('at its boundary', () => {
 })
 
 test('client is client_id, else azp', () => {
-  const get = (_issuer: string, level: RevocationLevel, id: string) =>
+  const get = (level: RevocationLevel, id: string) =>
     level === 'client' && id === 'z' ? { at } : undefined
   const { client_id: _none, ...without } = claims
-  expect(isRevoked({ ...without, azp: 'z' }, { get }).revoked).toBe(true)
-  expect(isRevoked({ ...claims, azp: 'z' }, { get }).revoked).toBe(false)
+  expect(isRevoked({ ...without, azp: 'z' }, { of: () => ({ get }) }).revoked).toBe(true)
+  expect(isRevoked({ ...claims, azp: 'z' }, { of: () => ({ get }) }).revoked).toBe(false)
 })
 
 test('any level suffices: a milder fact of one level hides no other', () => {
-  const get = (_issuer: string, level: RevocationLevel) =>
+  const get = (level: RevocationLevel) =>
     level === 'subject'
       ? { at, version: 0 }
       : level === 'everyone'
         ? { at, reason: 'why' }
         : undefined
-  expect(isRevoked({ ...claims, session_version: at, iat: second }, { get })).toEqual({
+  expect(
+    isRevoked({ ...claims, session_version: at, iat: second }, { of: () => ({ get }) }),
+  ).toEqual({
     revoked: true,
     level: 'everyone',
     at,
@@ -89,7 +93,7 @@ test('any level suffices: a milder fact of one level hides no other', () => {
   })
 })
 test('a verdict has no reason where the kick-out has none', () => {
-  expect(isRevoked(claims, { get: () => ({ at }) })).toStrictEqual({
+  expect(isRevoked(claims, { of: () => ({ get: () => ({ at }) }) })).toStrictEqual({
     revoked: true,
     level: 'token',
     at,
@@ -97,6 +101,11 @@ test('a verdict has no reason where the kick-out has none', () => {
 })
 test('a token without an id cannot be named at that level', () => {
   const asked: string[] = []
-  isRevoked({ iss: 'i', aud: 'x', exp: 0 }, { get: (_issuer, level) => void asked.push(level) })
+  isRevoked(
+    { iss: 'i', aud: 'x', exp: 0 },
+    {
+      of: () => ({ get: (level) => void asked.push(level) }),
+    },
+  )
   expect(asked).toEqual(['everyone'])
 })
