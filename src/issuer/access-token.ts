@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { compactVerify, createLocalJWKSet, type JWTPayload, SignJWT } from 'jose'
 import type { ExtraClaims } from './settings.ts'
 import { type SessionRecord, toSessionInfo } from './session.ts'
@@ -39,6 +39,11 @@ export async function readExtraClaims(
   return extra
 }
 
+/** 122 random bits of those that Node.js keeps at hand for UUIDs; fetching fresh ones costs ten times as much. */
+function newTokenId(): string {
+  return Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
+}
+
 /**
  * Makes the access token of a session.
  *
@@ -64,7 +69,7 @@ export async function makeAccessToken(
     aud: settings.audience as string | string[],
     exp: iat + settings.accessTokenTtlSeconds,
     iat,
-    jti: `${partition}-${randomBytes(16).toString('base64url')}`,
+    jti: `${partition}-${newTokenId()}`,
     ...(session.clientId !== undefined && { client_id: session.clientId }),
     ...(scopes.length > 0 && { scope: scopes.join(' ') }),
     sid: session.sessionId,

@@ -14,7 +14,7 @@ import { assertOwnPage, corsOrigin } from './origin.ts'
 import { refresh, RefreshRefused } from './refresh.ts'
 import { sessionIdOf } from './refresh-token.ts'
 import { endSession, revoke } from './revoke.ts'
-import type { IssuedTokens } from './token-response.ts'
+import type { IssuedTokens, TokenResponse } from './token-response.ts'
 
 const formType = 'application/x-www-form-urlencoded'
 const maxFormSize = '16kb'
@@ -28,16 +28,20 @@ export function sendTokens(
   context: IssuerContext,
   withSessionId: boolean,
 ): void {
-  const { refresh_token: refreshToken, session_id: sessionId, ...shown } = response
+  const { refresh_token: refreshToken, session_id: sessionId } = response
   res.set('Cache-Control', 'no-store')
   if (context.cookie) {
     res.append('Set-Cookie', toSetCookie(refreshToken, sessionTtlSeconds, context.cookie))
   }
-  res.json({
-    ...shown,
-    ...(!context.cookie && { refresh_token: refreshToken }),
-    ...(withSessionId && { session_id: sessionId }),
-  })
+  const body: Partial<TokenResponse> = {
+    access_token: response.access_token,
+    token_type: response.token_type,
+    expires_in: response.expires_in,
+  }
+  if (!context.cookie) body.refresh_token = refreshToken
+  if (response.scope !== undefined) body.scope = response.scope
+  if (withSessionId) body.session_id = sessionId
+  res.json(body)
 }
 
 function readForm(req: Request): FormParameters {

@@ -11,7 +11,7 @@ import type { CommandConnection } from './connection.ts'
 import { toUnavailable } from './failure.ts'
 import { Keys } from './keys.ts'
 import { RedisRevocations } from './redis-revocations.ts'
-import { newKickOutId, RevocationLog, writeBudgetMs } from './revocation-log.ts'
+import { newEpoch, newKickOutId, RevocationLog, writeBudgetMs } from './revocation-log.ts'
 import { readSessionsScript } from './scripts/read-sessions.ts'
 import { reuseReason, rotateScript } from './scripts/rotate.ts'
 import type { SessionReply } from './scripts/session-reply.ts'
@@ -25,14 +25,20 @@ function encodeDetails({ device, authentication }: Details): string {
 }
 
 function toRecord(reply: SessionReply): SessionRecord {
-  const { client, scope, details, ...facts } = reply
-  const { device, authentication } = JSON.parse(details) as Details
+  const { client, scope } = reply
+  const { device, authentication } = JSON.parse(reply.details) as Details
   return {
-    ...facts,
+    sessionId: reply.sessionId,
+    issuer: reply.issuer,
+    subject: reply.subject,
     clientId: client === '' ? undefined : client,
     scopes: scope === '' ? [] : scope.split(' '),
     device,
     authentication,
+    startedAt: reply.startedAt,
+    lastSeenAt: reply.lastSeenAt,
+    expiresAt: reply.expiresAt,
+    version: reply.version,
   }
 }
 
@@ -123,7 +129,8 @@ export class RedisSessionStore implements SessionStore {
           session_key: keys.session(sessionId),
         },
         {
-          ...this.#log.opening,
+          new_epoch: newEpoch(),
+          partitions: keys.partitions,
           base: keys.base(partition),
           sid: sessionId,
           counter: request.counter,
