@@ -1,4 +1,4 @@
-import type { Denylist } from '../revocation/denylist.ts'
+import type { Denylist, UnseenEntry } from '../revocation/denylist.ts'
 import { isForbidden } from './failure.ts'
 import type { RevocationLog } from './revocation-log.ts'
 
@@ -8,8 +8,6 @@ const retryMs = 300
 const batchSize = 50
 /** How long the event loop is held at a time. */
 const turnMs = 10
-
-type Unseen = ReturnType<Denylist['unseen']> extends Generator<infer Entry> ? Entry : never
 
 /**
  * Writes again what this process holds and Redis has lost: after a failover that lost a write, after FLUSHALL, after a
@@ -69,14 +67,15 @@ export class Reassertion {
     await Promise.all(batch)
   }
 
-  /** In short turns: what lies in other partitions may be a million entries, and each has to be hashed. */
-  async *#missing(partition: number, sinceMs: number): AsyncGenerator<Unseen> {
+  /** In short turns: what is not missing, or lies in other partitions, may be a million entries. */
+  async *#missing(partition: number, sinceMs: number): AsyncGenerator<UnseenEntry> {
     let turnEndsMs = performance.now() + turnMs
     for (const entry of this.#denylist.unseen(sinceMs)) {
       if (performance.now() >= turnEndsMs) {
         await new Promise((resolve) => setImmediate(resolve))
         turnEndsMs = performance.now() + turnMs
       }
+      if (!entry) continue
       const { level, issuer, id } = entry.revocation
       if (this.#log.keys.partitionOf(level, issuer, id) === partition) yield entry
     }

@@ -116,7 +116,7 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   status(): RevocationsStatus {
-    this.#denylist.sweep()
+    this.#denylist.tidy()
     const { state, stalenessMs } = this.#noteState()
     return { state, stalenessMs, entries: this.#denylist.size }
   }

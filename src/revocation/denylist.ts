@@ -12,8 +12,18 @@ import { RowIndex } from './row-index.ts'
 const initialSlots = 64
 /** How many slots each write looks at for expired entries. Two would keep up; more empties faster after a mass kick-out. */
 const sweptPerApply = 4
+/** How many {@link Denylist.tidy} looks at: a millisecond's worth. */
+const sweptPerTidy = 10_000
+/** How many {@link Denylist.unseen} passes over at a time. */
+const lookedPerBreath = 1024
 
 type Levels = Readonly<Record<RevocationLevel, RowIndex>>
+
+/** What the store has to be told again. */
+export interface UnseenEntry {
+  readonly revocation: Omit<Revocation, 'kickOutId' | 'until'>
+  readonly remainingMs: number
+}
 
 /** One issuer's part of the denylist. */
 interface Part extends IssuerFacts {
@@ -121,6 +131,11 @@ export class Denylist implements RevocationFacts {
     }
   }
 
+  /** Sweeps as much as one turn of the event loop bears: all of it, unless a great many entries are held. */
+  tidy(): void {
+    this.sweep(this.size > sweptPerTidy ? sweptPerTidy : undefined)
+  }
+
   *#entries(): Generator<Entry, undefined> {
     for (const index of this.#indexes) {
       for (const [id, row] of index) yield { index, id, row }
@@ -129,15 +144,15 @@ export class Denylist implements RevocationFacts {
 
   /**
    * Live entries that no {@link apply} has confirmed since a moment (monotonic), with the time they have left: what a store
-   * that was read since then does not hold any more. May be iterated while entries are applied.
+   * that was read since then does not hold any more. May be iterated while entries are applied. An `undefined` now and then,
+   * with many others in between, is where whoever iterates can do something else.
    */
-  *unseen(sinceMs: number): Generator<{
-    revocation: Omit<Revocation, 'kickOutId' | 'until'>
-    remainingMs: number
-  }> {
+  *unseen(sinceMs: number): Generator<UnseenEntry | undefined> {
+    let looked = 0
     for (const [issuer, { levels }] of this.#parts) {
       for (const level of revocationLevels) {
         for (const [id, row] of levels[level]) {
+          if (++looked % lookedPerBreath === 0) yield undefined
           if ((this.#seen[row] ?? 0) >= sinceMs) continue
           const remainingMs = (this.#expires[row] ?? 0) - this.#clock.monotonic()
           if (remainingMs <= 0) continue

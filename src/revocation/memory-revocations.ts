@@ -143,7 +143,7 @@ export function createMemoryRevocations(
       return () => listeners.delete(listener)
     },
     status(): RevocationsStatus {
-      denylist.sweep()
+      denylist.tidy()
       return { state: closed ? 'closed' : 'live', stalenessMs: 0, entries: denylist.size }
     },
     async ready() {

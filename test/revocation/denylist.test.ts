@@ -214,16 +214,34 @@ describe('Denylist', () => {
     }
     expect(denylist.size).toBeLessThan(100)
   })
+  test('tidies all of it, or a part where that would take long', () => {
+    const clock = new FakeClock()
+    const denylist = new Denylist(clock)
+    const fill = (count: number) => {
+      for (let index = 0; index < count; index++) denylist.apply({ ...one, id: `s${index}` }, 10)
+    }
+    fill(10_000)
+    clock.advance(10)
+    denylist.tidy()
+    expect(denylist.size).toBe(0)
+    fill(30_000)
+    clock.advance(10)
+    denylist.tidy()
+    expect(denylist.size).toBe(20_000)
+  })
+  test('lets go of the event loop while it looks for what is unconfirmed among many', () => {
+    const clock = new FakeClock()
+    const denylist = new Denylist(clock)
+    for (let index = 0; index < 5000; index++) denylist.apply({ ...one, id: `s${index}` }, 1000)
+    expect([...denylist.unseen(clock.monotonic())]).toEqual(Array(4).fill(undefined))
+  })
   test('tells what the store has not confirmed since a moment', () => {
     const clock = new FakeClock()
     const denylist = new Denylist(clock)
     for (const id of ['a', 'b', 'c']) denylist.apply({ ...one, id }, id === 'c' ? 10 : 1000)
     denylist.apply({ ...one, id: 'd' }, 1000, false)
     const namesSince = (moment: number) =>
-      [...denylist.unseen(moment)].map(({ revocation, remainingMs }) => [
-        revocation.id,
-        remainingMs,
-      ])
+      [...denylist.unseen(moment)].map((entry) => [entry?.revocation.id, entry?.remainingMs])
     expect(namesSince(clock.monotonic())).toEqual([['d', 1000]])
     clock.advance(10)
     const moment = clock.monotonic()
