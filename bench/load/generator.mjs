@@ -3,6 +3,7 @@ import { answer } from '../processes/child.mjs'
 import { pressWithAutocannon } from './autocannon.mjs'
 import { floodWithGarbage } from './garbage.mjs'
 import { refreshAsFastAsPossible, refreshEach } from './refresh.mjs'
+import { pressSteadily } from './steady.mjs'
 import { pressWithWrk } from './wrk.mjs'
 
 let tokens
@@ -21,6 +22,7 @@ answer({
   async press(job) {
     return press({ connections: 32, tokens, tokensFile, ...job })
   },
+  pressSteadily: (job) => pressSteadily({ tokens, ...job }),
   refresh: refreshAsFastAsPossible,
   refreshEach,
   flood: floodWithGarbage,

@@ -18,7 +18,7 @@ import {
 const kickOutsPerSecond = 200
 const requestsPerSecond = 2000
 /** Every so many kick-outs one is watched from outside, by asking all servers until each has refused. */
-const probedOneIn = 10
+const probedOneIn = 40
 
 function momentsOf(samples) {
   return {
@@ -71,23 +71,16 @@ export async function latency({ latencySeconds: seconds, log }) {
   const { servers, generator } = all
   const ports = servers.map(({ port }) => port)
   try {
-    const load = Promise.all(
-      ports.map(async (port) =>
-        generator.ask('press', {
-          port,
-          seconds: seconds + 2,
-          connections: 8,
-          rate: Math.round(requestsPerSecond / ports.length),
-        }),
-      ),
-    )
+    const load = generator.ask('pressSteadily', {
+      ...{ ports, perSecond: requestsPerSecond },
+      seconds: seconds + 2,
+    })
     await sleep(1000)
     const before = await all.cpuMicros()
     const kickOuts = await kickOutSteadily(all, ports, seconds)
     const after = await all.cpuMicros()
     const pressed = await load
-    const failed = pressed.filter(({ failures }) => failures > 0)
-    if (failed.length > 0) throw new Error(`other requests failed: ${JSON.stringify(failed)}`)
+    if (pressed.failures > 0) throw new Error(`other requests failed: ${pressed.failures}`)
     const applied = await Promise.all(servers.map(async (server) => server.ask('applied')))
     const inForce = kickOuts.map(
       ({ id, calledAt }) => Math.max(...applied.map((moments) => moments.get(id))) - calledAt,
@@ -95,7 +88,7 @@ export async function latency({ latencySeconds: seconds, log }) {
     const refused = kickOuts
       .filter(({ refusedAt }) => refusedAt !== undefined)
       .map(({ refusedAt, calledAt }) => refusedAt - calledAt)
-    const served = pressed.reduce((sum, { requests }) => sum + requests, 0)
+    const served = pressed.requests
     const busy = after.map((micros, index) => Math.round((micros - before[index]) / seconds / 1e4))
     log(`${kickOuts.length} kick-outs, ${served} other requests; cores used, %: ${busy.join(' ')}`)
     return {

@@ -9,8 +9,8 @@ import {
   emptyLoad,
   type GapCause,
   initialPartition,
-  logStart,
   onConnected,
+  onEntries,
   onLoaded,
   onRound,
   type PartitionState,
@@ -19,18 +19,16 @@ import {
 import type { CommandConnection } from './connection.ts'
 import { inspect } from './inspect.ts'
 import { reconnectDelayMs } from './own-client.ts'
-import { decodeEntry } from './revocation-codec.ts'
-import { newEpoch, type RevocationLog } from './revocation-log.ts'
-import { heartbeatScript, type HeartbeatReply } from './scripts/heartbeat.ts'
-import { renewEpochScript } from './scripts/renew-epoch.ts'
+import { chunkSize, type NodeFacts, PartitionLog } from './partition-log.ts'
+import type { RevocationLog } from './revocation-log.ts'
 import { within } from './timeout.ts'
 
-/** Entries of one read. Small enough that reading a million of them never holds the event loop for long. */
-const chunkSize = 500
 /** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
 const bootBlockMs = 25
-/** How many rounds go by until the server is looked over again. */
-const stepsBetweenMeetings = 20
+/** How long until the server is looked over again. */
+const meetEveryMs = 4000
+/** While entries come in quick succession, the head is asked for no more often; in between, entries alone are read. */
+const minHeadMs = 20
 /** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
 const watchdogSlackMs = 600
 
@@ -67,6 +65,11 @@ export class Reader {
   readonly #deps: ReaderDeps
   #state: PartitionState = initialPartition
   #client: Redis | undefined
+  #metAtMs = Number.NEGATIVE_INFINITY
+  #headAskedAtMs = Number.NEGATIVE_INFINITY
+  #headNow = 0
+  /** Whether the last read brought something, so that more may be about to come. */
+  #isBusy = false
   readonly #ending = new AbortController()
 
   constructor(settings: ReaderSettings, deps: ReaderDeps) {
@@ -117,76 +120,82 @@ export class Reader {
 
   async #follow(onHealthy: () => void): Promise<void> {
     const { connection, log } = this.#deps
-    const client = await connection.dedicated(log.keys.meta(this.#settings.partition))
+    const { partition } = this.#settings
+    const client = await connection.dedicated(log.keys.meta(partition))
     if (this.#hasEnded()) {
       client.disconnect()
       return
     }
     this.#client = client
-    let step = await this.#meet(client)
-    for (let steps = 1; ; steps++) {
-      step = await this.#take(client, step)
+    const partitionLog = new PartitionLog(client, log, partition)
+    let step = await this.#meet(client, partitionLog)
+    for (;;) {
+      step = await this.#take(partitionLog, step)
       onHealthy()
-      if (steps % stepsBetweenMeetings > 0 || step.then !== 'follow' || step.cause) continue
+      const isDue = this.#deps.clock.monotonic() - this.#metAtMs >= meetEveryMs
+      if (!isDue || step.then !== 'follow' || step.cause) continue
       this.#state = step.state
-      step = await this.#meet(client)
+      step = await this.#meet(client, partitionLog)
     }
   }
 
   /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
-  async #meet(client: Redis): Promise<Step> {
+  async #meet(client: Redis, log: PartitionLog): Promise<Step> {
     const { replicationId } = await this.#watched(inspect(client))
-    const head = await this.#watched(this.#heartbeat(client))
+    const head = await this.#watched(log.heartbeat(this.#facts()))
+    this.#metAtMs = this.#deps.clock.monotonic()
     return onConnected(this.#state, head, replicationId)
   }
 
   /** Does what the last step said, and makes the next one. */
-  async #take(client: Redis, step: Step): Promise<Step> {
+  async #take(log: PartitionLog, step: Step): Promise<Step> {
     this.#state = step.state
     this.#deps.onState(step.state)
     if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
     switch (step.then) {
-      case 'follow':
-        return this.#round(client)
+      case 'follow': {
+        const headDueMs = this.#headAskedAtMs + minHeadMs - this.#deps.clock.monotonic()
+        return this.#isBusy && headDueMs > 0 ? this.#readOn(log, headDueMs) : this.#round(log)
+      }
       case 'load':
-        return this.#load(client)
+        return this.#load(log)
       case 'renew-epoch':
-        await this.#renewEpoch(client, step.cause)
-        return this.#load(client)
+        await this.#watched(log.renewEpoch(this.#state.epoch, step.cause === 'sequence'))
+        return this.#load(log)
     }
   }
 
-  async #round(client: Redis): Promise<Step> {
-    const { clock, log } = this.#deps
-    const { partition } = this.#settings
-    const { junk } = this.#state
+  async #round(log: PartitionLog): Promise<Step> {
+    const { junk, cursor } = this.#state
     const isBooting = this.#state.proof === undefined && junk === undefined
     const blockMs = isBooting ? bootBlockMs : this.#settings.blockMs
-    const stream = log.keys.stream(partition)
-    const sentAt = instantOf(clock)
-    // Both go out at once; the server answers them in this order, so the head is no newer than what is read after it.
-    const beat = this.#heartbeat(client)
-    const lookedFor = junk === undefined ? [junk] : client.xrange(stream, junk, junk)
-    const read = client.xread(
-      'COUNT', chunkSize, 'BLOCK', blockMs, 'STREAMS', stream, this.#state.cursor,
-    ) // prettier-ignore
-    const [head, stillThere, reply] = await this.#watched(Promise.all([beat, lookedFor, read]))
-    const entries = (reply?.[0]?.[1] ?? []).map(decodeEntry)
+    const sentAt = instantOf(this.#deps.clock)
+    this.#headAskedAtMs = sentAt.monotonicMs
+    // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
+    const beat = log.heartbeat(this.#facts())
+    const lookedFor = junk === undefined ? true : log.holds(junk)
+    const read = log.readNewer(cursor, blockMs)
+    const [head, isThere, entries] = await this.#watched(Promise.all([beat, lookedFor, read]))
+    this.#headNow = head.now
     this.#applyAll(entries, head.now, 0)
-    const isJunkGone = stillThere.length === 0
-    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize, isJunkGone })
+    this.#isBusy = entries.length > 0 && junk === undefined
+    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize, isJunkGone: !isThere })
   }
 
-  async #load(client: Redis): Promise<Step> {
-    const { log } = this.#deps
-    const stream = log.keys.stream(this.#settings.partition)
-    const head = await this.#watched(this.#heartbeat(client))
+  /** Applies what comes in until the next head is due. */
+  async #readOn(log: PartitionLog, waitMs: number): Promise<Step> {
+    const read = log.readNewer(this.#state.cursor, Math.ceil(waitMs))
+    const entries = await this.#watched(read)
+    this.#applyAll(entries, this.#headNow, 0)
+    return onEntries(this.#state, entries)
+  }
+
+  async #load(log: PartitionLog): Promise<Step> {
+    const head = await this.#watched(log.heartbeat(this.#facts()))
     this.#deps.onLoading()
     let summary = emptyLoad
     for (;;) {
-      const start = summary.cursor === logStart ? '-' : `(${summary.cursor}`
-      const reply = await this.#watched(client.xrange(stream, start, '+', 'COUNT', chunkSize))
-      const entries = reply.map(decodeEntry)
+      const entries = await this.#watched(log.readWindow(summary.cursor))
       this.#applyAll(entries, head.now, head.first)
       summary = addChunk(summary, entries, head.first)
       if (entries.length < chunkSize) break
@@ -196,23 +205,6 @@ export class Reader {
     return step
   }
 
-  async #renewEpoch(client: Redis, cause: GapCause): Promise<void> {
-    const { keys } = this.#deps.log
-    const { partition } = this.#settings
-    await this.#watched(
-      renewEpochScript(
-        client,
-        { meta_key: keys.meta(partition), stream_key: keys.stream(partition) },
-        {
-          broken_epoch: this.#state.epoch ?? '',
-          new_epoch: newEpoch(),
-          // What was seen missing from the middle cannot be counted again; what is missing at the end can.
-          hole_seen: cause === 'sequence' ? '1' : '0',
-        },
-      ),
-    )
-  }
-
   #applyAll(entries: readonly LogEntry[], now: number, first: number): void {
     for (const { revocation, seq } of entries) {
       if (!revocation || seq === undefined) continue
@@ -220,25 +212,8 @@ export class Reader {
     }
   }
 
-  async #heartbeat(client: Redis): Promise<HeartbeatReply> {
-    const { log, report } = this.#deps
-    const { partition, nodeId } = this.#settings
-    const { state, stalenessMs } = report()
-    return heartbeatScript(
-      client,
-      {
-        meta_key: log.keys.meta(partition),
-        nodes_key: log.keys.nodes(partition),
-        stream_key: log.keys.stream(partition),
-      },
-      {
-        ...log.opening,
-        node_id: nodeId,
-        state,
-        staleness_ms: Number.isFinite(stalenessMs) ? Math.round(stalenessMs) : 0,
-        position: this.#state.seq,
-      },
-    )
+  #facts(): NodeFacts {
+    return { nodeId: this.#settings.nodeId, seq: this.#state.seq, ...this.#deps.report() }
   }
 
   /** A blocked read on a half-open connection hangs for minutes; this one does not. What it ends proves nothing. */

@@ -21,6 +21,8 @@ import type { LogEntry, LogHead, LogRound } from './log.ts'
  * | round     | following         | the same, but the epoch is young            | follow, no proof                |
  * | round     | following         | more to come                                | follow, no proof                |
  * | round     | following         | epoch, number or window does not fit        | load (`epoch` `regressed` `sequence`), or begin a new epoch |
+ * | entries   | following         | every number accounted for                  | follow, no proof                |
+ * | entries   | following         | a number missing                            | load (`sequence`)               |
  * | round     | following         | an entry that cannot be read                | follow, no proof (`entry`)      |
  * | round     | following         | that entry is gone                          | load (`entry`)                  |
  *
@@ -103,11 +105,14 @@ export function onConnected(state: PartitionState, head: LogHead, replicationId:
   return doubt ? load(connected, doubt) : { state: connected, then: 'follow' }
 }
 
+interface Numbers {
+  readonly last: number | undefined
+  readonly contiguous: boolean
+  readonly junk: string | undefined
+}
+
 /** Numbers follow one another; what cannot be read has none. */
-function readNumbers(
-  entries: readonly LogEntry[],
-  previous: number | undefined,
-): { last: number | undefined; contiguous: boolean; junk: string | undefined } {
+function readNumbers(entries: readonly LogEntry[], previous: number | undefined): Numbers {
   let last = previous
   let contiguous = true
   let junk: string | undefined
@@ -120,6 +125,19 @@ function readNumbers(
     last = seq
   }
   return { last, contiguous, junk }
+}
+
+function advanced(
+  state: PartitionState,
+  numbers: Numbers,
+  entries: readonly LogEntry[],
+): PartitionState {
+  return {
+    ...state,
+    seq: numbers.last ?? state.seq,
+    cursor: entries.at(-1)?.position ?? state.cursor,
+    junk: numbers.junk ?? state.junk,
+  }
 }
 
 /** What the chunks of a load amount to. */
@@ -189,18 +207,21 @@ export function onRound(state: PartitionState, round: LogRound): Step {
   if (round.isJunkGone) return load(state, 'entry')
   const numbers = readNumbers(entries, state.seq)
   if (!numbers.contiguous) return load(state, 'sequence')
-  const next: PartitionState = {
-    ...state,
-    seq: numbers.last ?? state.seq,
-    cursor: entries.at(-1)?.position ?? state.cursor,
-    junk: numbers.junk ?? state.junk,
-  }
+  const next = advanced(state, numbers, entries)
   if (entries.length >= limit) return follow(next, state)
   if (head.seq > next.seq) return load(next, 'sequence')
   if (!isNewestKnown(state, round)) return load(next, 'regressed')
   if (next.junk !== undefined) return follow(next, state)
   const isSettled = head.now - head.createdAt >= epochSettleMs
   return follow(isSettled ? { ...next, proof: sentAt } : next, state)
+}
+
+/** Entries came back without a head: they are as good as any, and prove nothing about what else there may be. */
+export function onEntries(state: PartitionState, entries: readonly LogEntry[]): Step {
+  const numbers = readNumbers(entries, state.seq)
+  return numbers.contiguous
+    ? follow(advanced(state, numbers, entries), state)
+    : load(state, 'sequence')
 }
 
 /** The newest entry of the log is where this copy ends: a number that fits may belong to another entry, after a failover. */
