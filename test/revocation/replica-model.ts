@@ -7,6 +7,7 @@ import {
   initialPartition,
   logStart,
   onConnected,
+  onEntries,
   onLoaded,
   onRound,
   type PartitionState,
@@ -115,6 +116,9 @@ export function createModel(): Model {
   const agenda: { atMs: number; act: () => void }[] = []
   let made = 0
   let state: PartitionState = initialPartition
+  /** Whether the last round brought something. */
+  let hasBrought = false
+  const isBusy = (): boolean => hasBrought
   let log: Log = {
     epoch: 'epoch-0',
     createdAtMs: 0,
@@ -213,10 +217,11 @@ export function createModel(): Model {
       replicationId: log.replicationId,
     }))
     let step: Step = onConnected(state, head, replicationId)
+    hasBrought = false
     for (;;) {
       state = step.state
       if (step.then === 'follow') {
-        step = yield* round()
+        step = yield* isBusy() ? readOn() : round()
         continue
       }
       if (step.then === 'renew-epoch') {
@@ -249,7 +254,17 @@ export function createModel(): Model {
     const entries = entriesAfter(cursor)
     yield
     apply(entries)
+    hasBrought = entries.length > 0 && junk === undefined
     return onRound(state, { sentAt, head, entries, limit: chunk, isJunkGone })
+  }
+
+  /** After a round that brought something: entries alone, once. */
+  function* readOn(): Generator<void, Step> {
+    hasBrought = false
+    const { cursor } = state
+    const entries = yield* ask(() => entriesAfter(cursor))
+    apply(entries)
+    return onEntries(state, entries)
   }
 
   function pass(ms: number): void {

@@ -9,6 +9,7 @@ import {
   initialPartition,
   logStart,
   onConnected,
+  onEntries,
   onLoaded,
   onRound,
   type PartitionState,
@@ -158,6 +159,38 @@ describe('loaded', () => {
       then: 'follow',
       state: { loaded: true, junk: '0-1', seq: 2 },
     })
+  })
+})
+
+describe('entries without a head', () => {
+  const proof = { wallMs: 1, monotonicMs: 2 }
+
+  test('are followed and prove nothing: the last proof stays what it was', () => {
+    expect(onEntries(loadedTo(3, { proof }), entriesOf(4, 5))).toEqual({
+      state: loadedTo(5, { proof }),
+      then: 'follow',
+    })
+    expect(onEntries(loadedTo(3, { proof }), [])).toEqual({
+      state: loadedTo(3, { proof }),
+      then: 'follow',
+    })
+  })
+
+  test.each([
+    ['the next number', [5]],
+    ['a number in between', [4, 6]],
+    ['everything that is known', [1]],
+  ])('that lack %s make it read everything again', (_what, numbers) => {
+    const state = loadedTo(3, { proof })
+    expect(onEntries(state, entriesOf(...numbers))).toEqual({
+      state,
+      then: 'load',
+      cause: 'sequence',
+    })
+  })
+
+  test('that cannot be read are noted as such', () => {
+    expect(onEntries(loadedTo(3), entriesOf(0))).toMatchObject({ then: 'follow', cause: 'entry' })
   })
 })
 
