@@ -73,8 +73,8 @@ const sections = {
       table(
         ['until', 'kick-outs', 'p50, ms', 'p99, ms', 'max, ms'],
         [
-          row('in force in the last process', moments.inForce),
-          row('the last server has answered 401', moments.refused),
+          row('it is in force in the last process', moments.inForce),
+          row('a client that asks again and again has a 401 from all', moments.refused),
         ],
       ),
     ].join('\n\n')
