@@ -84,10 +84,10 @@ function listenToPrinting(watch: Watch): () => void {
   }
   for (const stream of [process.stdout, process.stderr]) {
     const original = stream.write.bind(stream)
-    stream.write = ((text: string | Uint8Array, ...rest: []) => {
+    stream.write = (text: string | Uint8Array, ...rest: []) => {
       watch.see('what was printed', String(text))
       return original(text, ...rest)
-    })
+    }
     undo.push(() => (stream.write = original))
   }
   const onWarning = (warning: Error): void => watch.see('a warning', warning)
