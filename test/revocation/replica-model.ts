@@ -308,7 +308,10 @@ export function createModel(): Model {
       replicationId: `server-${++made}`,
     }
     for (const { kickOut: lostOne } of gone) if (lostOne) lostOne.excused = true
-    for (const { kickOut: kept } of log.entries) if (kept) kept.excused = false
+    // A copy from before the first number that has to be there is missed by nobody, so it keeps nothing.
+    for (const { kickOut: kept, seq } of log.entries) {
+      if (kept && (seq ?? 0) >= log.first) kept.excused = false
+    }
     agenda.push({ atMs: nowMs() + toldAgainAfterMs, act: tellAgain })
     reading = read()
   }
