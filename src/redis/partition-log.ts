@@ -66,8 +66,10 @@ export class PartitionLog {
     return reply.map(decodeEntry)
   }
 
-  async holds(position: string): Promise<boolean> {
-    return (await this.#client.xrange(this.#stream, position, position)).length > 0
+  /** Whether an entry that cannot be read still stands there. After a failover one of ours may have got its position. */
+  async holdsJunk(position: string): Promise<boolean> {
+    const reply = await this.#client.xrange(this.#stream, position, position)
+    return reply.some((entry) => decodeEntry(entry).seq === undefined)
   }
 
   /** @param wasHoleSeen - what is missing from the middle cannot be counted again; what is missing at the end can */

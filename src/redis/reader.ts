@@ -173,7 +173,7 @@ export class Reader {
     this.#headAskedAtMs = sentAt.monotonicMs
     // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
     const beat = log.heartbeat(this.#facts())
-    const lookedFor = junk === undefined ? true : log.holds(junk)
+    const lookedFor = junk === undefined ? true : log.holdsJunk(junk)
     const read = log.readNewer(cursor, blockMs)
     const [head, isThere, entries] = await this.#watched(Promise.all([beat, lookedFor, read]))
     this.#headNow = head.now

@@ -249,7 +249,8 @@ export function createModel(): Model {
     const { cursor, junk } = state
     yield
     const head = headNow()
-    const isJunkGone = junk !== undefined && !log.entries.some(({ id }) => `${id}-0` === junk)
+    const isJunk = ({ id, seq }: StoredEntry) => `${id}-0` === junk && seq === undefined
+    const isJunkGone = junk !== undefined && !log.entries.some(isJunk)
     yield
     const entries = entriesAfter(cursor)
     yield
