@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { askRedis } from '../support/ask-redis.ts'
 import { type ClusterDeployment, startCluster } from '../support/redis-cluster.ts'
 import type { RedisServer } from '../support/redis-server.ts'
+import { waitUntil } from '../support/wait.ts'
 import { type Drill, type Figure, none, pick } from './support/drill.ts'
 import { Fleet } from './support/fleet.ts'
 import { hostileIds } from './support/hostile-ids.ts'
@@ -66,7 +67,12 @@ async function play(fleet: Fleet, { name, cause }: Trouble): Promise<Figure[]> {
       await sleep(50)
     }
   })()
-  await sleep(500)
+  const enough = 10
+  const confirmMore = async (what: string) => {
+    const before = confirmed.length
+    await waitUntil(() => confirmed.length >= before + enough, { what, timeoutMs: 10_000 })
+  }
+  await confirmMore('kick-outs before the trouble')
   const healed = fleet.history.beginFault()
   const startedAt = performance.now()
   await cause()
@@ -76,7 +82,7 @@ async function play(fleet: Fleet, { name, cause }: Trouble): Promise<Figure[]> {
   const outages = fleet.servers.map((_, index) => fleet.history.longestOutage(startedAt, index))
   healed()
   const before = confirmed.length
-  await sleep(1000)
+  await confirmMore('kick-outs after the trouble')
   kicking.on = false
   await kickAll
   await Promise.all(kicks)

@@ -50,16 +50,16 @@ async function playRound(
       await sleep(kickEveryMs)
     }
   })()
-  await sleep(700)
+  await fleet.waitForCalls(200)
   const healed = fleet.history.beginFault()
   const killedAt = performance.now()
   await primary.kill9()
   const promoted = await deployment.waitForPromotion({ from: primary })
   const liveAfterRedirectMs = await fleet.waitUntilLive()
-  await sleep(500)
+  await fleet.waitForCalls(150)
   const outagesMs = fleet.servers.map((_, index) => fleet.history.longestOutage(killedAt, index))
   await rejoin(primary, promoted)
-  await sleep(1500)
+  await fleet.waitForCalls(450)
   healed()
   kicking.on = false
   await kickAll

@@ -34,7 +34,7 @@ export const halfOpen: Drill = {
       const load = fleet.load(100)
       load.start()
       for (let round = 0; round < rounds; round++) {
-        await sleep(300)
+        await fleet.waitForCalls(30)
         const healed = fleet.history.beginFault()
         const brokenAt = performance.now()
         // Both directions, or only the replies.
@@ -50,15 +50,15 @@ export const halfOpen: Drill = {
           },
         )
         leftLive.push(performance.now() - brokenAt)
-        await sleep(1000)
+        await fleet.waitForCalls(100)
         await fleet.countAccepted([subject])
         proxy.pass()
         healedAfter.push(await fleet.waitUntilLive())
-        await sleep(200)
+        await fleet.waitForCalls(20)
         await fleet.countAccepted([subject])
         healed()
         // A connection that was dropped while its link was silent closes behind the proxy only now.
-        await sleep(300)
+        await fleet.waitForCalls(30)
         connections.push(proxy.connections())
       }
       await load.stop()

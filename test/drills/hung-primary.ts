@@ -33,7 +33,7 @@ async function play(withSentinel: boolean): Promise<Figure[]> {
     load.start()
     fleet.people.add('before')
     await fleet.kickOutAll(['before'])
-    await sleep(500)
+    await fleet.waitForCalls(100)
     const healed = fleet.history.beginFault()
     const hungAt = performance.now()
     primary.pause()
@@ -47,12 +47,12 @@ async function play(withSentinel: boolean): Promise<Figure[]> {
     const kickedAfterMs = await trying
     await fleet.waitUntilLive(30_000)
     const liveAfterMs = performance.now() - redirectedAt
-    await sleep(500)
+    await fleet.waitForCalls(100)
     const accepted = await fleet.countAccepted(['before', 'first-after'])
     const outages = fleet.servers.map((_, index) => fleet.history.longestOutage(hungAt, index))
     // The old one comes back and still believes that it is the primary.
     primary.resume()
-    await sleep(1500)
+    await fleet.waitForCalls(300)
     const acceptedAfterReturn = await fleet.countAccepted(['before', 'first-after'])
     await load.stop()
     healed()

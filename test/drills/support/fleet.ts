@@ -87,6 +87,16 @@ export class Fleet {
     return performance.now() - startedAt
   }
 
+  /** Resolves when so many more calls were answered, whatever the answer: what follows is watched under load. */
+  async waitForCalls(count: number): Promise<void> {
+    const { calls } = this.history
+    const enough = calls.length + count
+    await waitUntil(() => calls.length >= enough, {
+      what: `${count} more calls to be answered`,
+      timeoutMs: 20_000,
+    })
+  }
+
   /** Kicks out over HTTP and writes down when it was asked for and, with a 200, acknowledged. */
   async kickOut(subject: string, timeoutMs = 10_000): Promise<boolean> {
     const issuer = this.issuers[this.#turn++ % this.issuers.length]!
