@@ -11,12 +11,18 @@ const breakAt = 85
 
 const groups = {
   bearer: { sources: ['guard/bearer'], tests: ['guard/bearer', 'attacks/bearer'] },
-  'compact-jws': { sources: ['guard/compact-jws'], tests: ['guard/compact-jws'] },
-  claims: { sources: ['guard/claims', 'guard/scopes'], tests: ['guard/claims', 'guard/scopes'] },
-  verifier: { sources: ['guard/verifier'], tests: ['guard/verifier', 'attacks/tokens'] },
+  'compact-jws': { sources: ['guard/token/compact-jws'], tests: ['guard/token/compact-jws'] },
+  claims: {
+    sources: ['guard/token/claims', 'guard/scopes'],
+    tests: ['guard/token/claims', 'guard/scopes'],
+  },
+  verifier: {
+    sources: ['guard/token/verifier'],
+    tests: ['guard/token/verifier', 'attacks/tokens'],
+  },
   authenticate: {
-    sources: ['guard/authenticate', 'guard/verified-cache'],
-    tests: ['guard/authenticate', 'guard/verified-cache'],
+    sources: ['guard/authenticate', 'guard/token/verified-cache'],
+    tests: ['guard/authenticate', 'guard/token/verified-cache'],
   },
   revocation: {
     sources: ['revocation/revocation', 'revocation/denylist'],
@@ -24,19 +30,19 @@ const groups = {
   },
   'row-index': { sources: ['revocation/row-index'], tests: ['revocation/row-index'] },
   target: { sources: ['revocation/target'], tests: ['revocation/target'] },
-  replica: { sources: ['revocation/replica'], tests: ['revocation/replica'] },
+  freshness: { sources: ['revocation/freshness'], tests: ['revocation/freshness'] },
   refresh: {
-    sources: ['issuer/refresh', 'issuer/refresh-token'],
+    sources: ['issuer/refresh', 'issuer/tokens/refresh-token'],
     tests: [
-      'issuer/refresh-token',
+      'issuer/tokens/refresh-token',
       'attacks/refresh',
       'attacks/cookies',
       'flows/confidential-clients',
     ],
   },
   store: {
-    sources: ['issuer/memory-session-store', 'issuer/memory-horizons'],
-    tests: ['issuer/memory-session-store', 'issuer/memory-horizons'],
+    sources: ['issuer/sessions/memory-session-store', 'issuer/sessions/memory-horizons'],
+    tests: ['issuer/sessions/memory-session-store', 'issuer/sessions/memory-horizons'],
   },
 }
 

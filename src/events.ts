@@ -24,13 +24,13 @@ export type GuardEvent =
       readonly message: string
     }
 
-/** A kick-out is in the log; `confirmed` of `nodes` live resource servers had it when the call resolved. */
+/** A kick-out is in the log; `confirmed` of `servers` live resource servers had it when the call resolved. */
 interface KickOutPublished {
   readonly type: 'kickout.published'
   readonly at: number
   readonly id: string
   readonly level: string
-  readonly nodes: number
+  readonly servers: number
   readonly confirmed: number
   readonly elapsedMs: number
 }
@@ -72,7 +72,7 @@ export type IssuerEvent =
       readonly at: number
       readonly sessionId: string
       readonly subject?: string
-      readonly why: SessionEndReason
+      readonly reason: SessionEndReason
     }
   | KickOutPublished
   | { readonly type: 'store.insecure_default'; readonly at: number; readonly message: string }

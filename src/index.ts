@@ -8,7 +8,7 @@ export {
   type UnavailableReason,
 } from './errors.ts'
 export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts'
-export type { JwksCacheOptions } from './guard/key-set.ts'
+export type { JwksCacheOptions } from './guard/keys/key-set.ts'
 export { type AuthHandler, authErrorHandler, requireAuth } from './guard/middleware.ts'
 export { getAuth } from './guard/request-auth.ts'
 export type {
@@ -32,7 +32,7 @@ export type {
   KickOutOptions,
   KickOutRecord,
   KickOutResult,
-  NodeStatus,
+  ServerStatus,
   Revocations,
   RevocationsStatus,
 } from './revocation/revocations.ts'

@@ -15,7 +15,7 @@ export function startAdmin({ client, people, signal, say }) {
   async function load() {
     const read = async (/** @type {string} */ path) => (await client.fetch(path, { signal })).json()
     const [{ nodes }, { kick_outs: kickOuts }, ...perPerson] = await Promise.all([
-      read('/admin/nodes'),
+      read('/admin/servers'),
       read('/admin/kick-outs?limit=6'),
       ...people.map(({ id }) => read(`/admin/sessions?subject=${encodeURIComponent(id)}`)),
     ])
@@ -43,7 +43,7 @@ export function startAdmin({ client, people, signal, say }) {
       return
     }
     const outcome =
-      `in force on ${result.confirmed} of ${result.nodes} ${result.nodes === 1 ? 'server' : 'servers'} ` +
+      `in force on ${result.confirmed} of ${result.servers} ${result.servers === 1 ? 'server' : 'servers'} ` +
       `after ${Math.max(1, Math.round(result.elapsed_ms))} ms`
     outcomes.set(result.id, outcome)
     say(`${whom} is out: ${outcome}.`)
@@ -120,8 +120,8 @@ export function startAdmin({ client, people, signal, say }) {
       byId('servers'),
       nodes.map((node) =>
         row({
-          title: `${node.node_id}: ${node.state}`,
-          detail: `Knew of every kick-out ${node.staleness_ms} ms ago, ${node.position} so far`,
+          title: `${node.server_id}: ${node.state}`,
+          detail: `Knew of every kick-out ${node.staleness_ms} ms ago, ${node.applied} so far`,
         }),
       ),
     )

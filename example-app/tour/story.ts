@@ -4,7 +4,7 @@ import { duration, expectEqual, step } from './narrator.ts'
 
 interface KickOutAnswer {
   confirmed: number
-  nodes: number
+  servers: number
   elapsed_ms: number
   sessions_ended: number
 }
@@ -93,13 +93,13 @@ export async function tellStory(servers: Servers): Promise<void> {
     })
     expectEqual('the kick-out', answer.status, 200)
     const result = (await answer.json()) as KickOutAnswer
-    expectEqual('servers that confirmed', result.confirmed, result.nodes)
+    expectEqual('servers that confirmed', result.confirmed, result.servers)
     expectEqual('the laptop reads', await laptop.readNotes(), '401')
     expectEqual('the phone reads', await phone.readNotes(), '401')
     const cutAfter = duration((await closed) - startedAt)
     expectEqual('the laptop refreshes', (await laptop.refresh()).status, 400)
     return (
-      `in force on ${result.confirmed} of ${result.nodes} servers after ${duration(result.elapsed_ms)}, ` +
+      `in force on ${result.confirmed} of ${result.servers} servers after ${duration(result.elapsed_ms)}, ` +
       `streams cut after ${cutAfter}, ${result.sessions_ended} sessions ended`
     )
   })

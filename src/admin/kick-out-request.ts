@@ -43,21 +43,9 @@ export function readKickOutRequest(body: unknown): { target: KickOutTarget; reas
   if (reason !== undefined && typeof reason !== 'string')
     throw new FieldError('reason', 'must be a string')
   return {
-    target: toTarget(target),
+    target: target as unknown as KickOutTarget,
     ...(reason !== undefined && { reason }),
   }
-}
-
-/** The wire writes `expires_at`, and so does everybody who reads RFCs; both spellings are taken. */
-function toTarget(target: Record<string, unknown>): KickOutTarget {
-  const { token } = target
-  if (typeof token !== 'object' || token === null || Array.isArray(token))
-    return target as KickOutTarget
-  const { expires_at: expiresAt, ...rest } = token as Record<string, unknown>
-  return {
-    ...target,
-    token: expiresAt === undefined ? rest : { ...rest, expiresAt },
-  } as unknown as KickOutTarget
 }
 
 /** A wrong target, in the words of an HTTP answer. */

@@ -128,7 +128,7 @@ async function postKickOut(administered: Administered, req: Request): Promise<ob
     id: result.id,
     at: result.at,
     sessions_ended: result.sessionsEnded,
-    nodes: result.nodes,
+    servers: result.servers,
     confirmed: result.confirmed,
     elapsed_ms: result.elapsedMs,
   }
@@ -173,14 +173,14 @@ async function getSessions({ issuer }: Administered, req: Request): Promise<obje
   }
 }
 
-async function getNodes({ revocations }: Administered): Promise<object> {
-  const nodes = await revocations.listNodes()
+async function getServers({ revocations }: Administered): Promise<object> {
+  const servers = await revocations.listServers()
   return {
-    nodes: nodes.map(({ nodeId, state, stalenessMs, position }) => ({
-      node_id: nodeId,
+    servers: servers.map(({ serverId, state, stalenessMs, applied }) => ({
+      server_id: serverId,
       state,
       staleness_ms: Math.round(stalenessMs),
-      position,
+      applied,
     })),
   }
 }
@@ -233,7 +233,7 @@ export function adminRouter(target: AdminTarget, options: AdminRouterOptions = {
   )
   router.get('/kick-outs', answering(getKickOuts, administered))
   router.get('/sessions', answering(getSessions, administered))
-  router.get('/nodes', answering(getNodes, administered))
+  router.get('/servers', answering(getServers, administered))
   router.use(answerError)
   return router
 }

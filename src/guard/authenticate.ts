@@ -3,8 +3,8 @@ import { AuthError, UnavailableError } from '../errors.ts'
 import type { RevocationVerdict } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { assertB64token } from './bearer.ts'
-import type { VerifiedCache } from './verified-cache.ts'
-import { assertNotExpired, type VerifiedToken } from './verifier.ts'
+import type { VerifiedCache } from './token/verified-cache.ts'
+import { assertNotExpired, type VerifiedToken } from './token/verifier.ts'
 
 export interface AuthenticateDeps {
   readonly cache: VerifiedCache

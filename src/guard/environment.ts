@@ -35,7 +35,7 @@ function revocationsFromUrl(url: string, issuer: string | undefined): Revocation
 
   async function load(): Promise<Revocations> {
     if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
-    loading ??= import('../redis/from-url.ts').then(async ({ redisRevocationsFromUrl }) => {
+    loading ??= import('../redis/client/from-url.ts').then(async ({ redisRevocationsFromUrl }) => {
       const revocations = await redisRevocationsFromUrl(url, issuer === undefined ? {} : { issuer })
       for (const listener of listeners.keys()) {
         listeners.set(listener, revocations.onKickOut(listener))

@@ -2,7 +2,7 @@ import type { JWTHeaderParameters } from 'jose'
 import type { AccessTokenClaims, Auth } from '../auth.ts'
 import type { AuthError, UnavailableError } from '../errors.ts'
 import type { ChallengeSettings } from './challenge.ts'
-import type { VerifiedToken } from './verifier.ts'
+import type { VerifiedToken } from './token/verifier.ts'
 
 /** Marks what a guard of ours has set, across copies of the package; no request body can spell it. */
 const guardMark = Symbol.for('express-kickout.guard')

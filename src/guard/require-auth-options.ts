@@ -1,7 +1,7 @@
 import type { Request } from 'express'
 import type { GuardEvent } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
-import type { JwksCacheOptions } from './key-set.ts'
+import type { JwksCacheOptions } from './keys/key-set.ts'
 
 /** A public key set, RFC 7517 §5. */
 export interface JwksDocument {

@@ -9,7 +9,7 @@ import {
   revokes,
 } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
-import type { VerifiedToken } from './verifier.ts'
+import type { VerifiedToken } from './token/verifier.ts'
 
 const maxTimerMs = 2 ** 31 - 1
 

@@ -1,6 +1,6 @@
 import { assertOptions, isSecureUrl, optionError, readString, readStrings } from '../options.ts'
-import { readJwks } from './jwks.ts'
-import type { JwksCacheOptions, KeySetSettings } from './key-set.ts'
+import { readJwks } from './keys/jwks.ts'
+import type { JwksCacheOptions, KeySetSettings } from './keys/key-set.ts'
 import type { RequireAuthOptions, TrustedIssuer } from './require-auth-options.ts'
 
 const where = 'requireAuth'

@@ -1,7 +1,7 @@
 import type { Emit, IssuerEvent, SessionEndReason } from '../events.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
-import type { SessionRecord } from './session.ts'
-import type { IssuerSettings } from './settings.ts'
+import type { SessionRecord } from './sessions/session-store.ts'
+import type { IssuerSettings } from './options.ts'
 
 /** What every flow of the issuer works with. */
 export interface IssuerContext extends IssuerSettings {
@@ -32,8 +32,13 @@ export function emitSession(
 export function emitEnded(
   context: IssuerContext,
   sessionId: string,
-  why: SessionEndReason,
+  reason: SessionEndReason,
   subject?: string,
 ): void {
-  context.emit({ type: 'session.ended', sessionId, why, ...(subject !== undefined && { subject }) })
+  context.emit({
+    type: 'session.ended',
+    sessionId,
+    reason,
+    ...(subject !== undefined && { subject }),
+  })
 }

@@ -19,7 +19,7 @@ export async function kickOut(
   const result = await context.revocations.kickOut({ ...target, issuer }, options)
   for (const session of ended) emitEnded(context, session.sessionId, 'kicked_out', id)
   if (level === 'session' && result.sessionsEnded > 0) emitEnded(context, id, 'kicked_out')
-  const { id: kickOutId, nodes, confirmed, elapsedMs } = result
-  context.emit({ type: 'kickout.published', id: kickOutId, level, nodes, confirmed, elapsedMs })
+  const { id: kickOutId, servers, confirmed, elapsedMs } = result
+  context.emit({ type: 'kickout.published', id: kickOutId, level, servers, confirmed, elapsedMs })
   return result
 }

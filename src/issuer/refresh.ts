@@ -1,10 +1,10 @@
 import { GrantError, UnavailableError } from '../errors.ts'
-import { readExtraClaims } from './access-token.ts'
+import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
-import { type RefreshTokenParts, sessionIdOf } from './refresh-token.ts'
-import { scopeError, splitRequestedScope } from './scope.ts'
-import type { RotateOutcome, SessionRecord } from './session.ts'
-import { type IssuedTokens, issueTokens } from './token-response.ts'
+import { type RefreshTokenParts, sessionIdOf } from './tokens/refresh-token.ts'
+import { scopeError, splitRequestedScope } from './tokens/scope.ts'
+import type { RotateOutcome, SessionRecord } from './sessions/session-store.ts'
+import { type IssuedTokens, issueTokens } from './tokens/token-response.ts'
 
 export interface RefreshRequest {
   readonly refreshToken: string

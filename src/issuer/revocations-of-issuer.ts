@@ -26,6 +26,6 @@ export function revocationsOfIssuer(
     ready: async () => shared.ready(),
     close: async () => shared.close(),
     listKickOuts: async (limit) => shared.listKickOuts(limit),
-    listNodes: async () => shared.listNodes(),
+    listServers: async () => shared.listServers(),
   }
 }

@@ -1,7 +1,7 @@
 import { GrantError } from '../errors.ts'
-import { readOwnAccessToken } from './access-token.ts'
+import { readOwnAccessToken } from './tokens/access-token.ts'
 import { emitEnded, type IssuerContext } from './context.ts'
-import { type RefreshTokenParts, sessionIdOf } from './refresh-token.ts'
+import { type RefreshTokenParts, sessionIdOf } from './tokens/refresh-token.ts'
 
 export interface RevokeRequest {
   readonly token: string
@@ -36,9 +36,9 @@ async function revokeRefreshToken(
 async function revokeAccessToken(request: RevokeRequest, context: IssuerContext): Promise<void> {
   const token = await readOwnAccessToken(request.token, context)
   if (!token || !mayRevoke(token.clientId, request, context)) return
-  const { jti, subject, expiresAt } = token
+  const { jti, subject, exp } = token
   await context.revocations.kickOut(
-    { issuer: context.issuer, token: { jti, subject, expiresAt } },
+    { issuer: context.issuer, token: { jti, subject, exp } },
     { confirmTimeoutMs },
   )
 }
@@ -61,7 +61,7 @@ export async function revoke(request: RevokeRequest, context: IssuerContext): Pr
 /** Ends one session and revokes its access tokens. */
 export async function endSession(
   sessionId: string,
-  why: 'revoked' | 'logout' | 'ended',
+  reason: 'revoked' | 'logout' | 'ended',
   context: IssuerContext,
   subject?: string,
 ): Promise<boolean> {
@@ -69,6 +69,6 @@ export async function endSession(
     { issuer: context.issuer, session: sessionId },
     { confirmTimeoutMs },
   )
-  if (sessionsEnded > 0) emitEnded(context, sessionId, why, subject)
+  if (sessionsEnded > 0) emitEnded(context, sessionId, reason, subject)
   return sessionsEnded > 0
 }

@@ -1,13 +1,13 @@
 import { GrantError } from '../errors.ts'
 import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
 import { assertOptions, optionError, readOptions } from '../options.ts'
-import { readExtraClaims } from './access-token.ts'
+import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
-import { newHandle, sessionIdOf } from './refresh-token.ts'
+import { newHandle, sessionIdOf } from './tokens/refresh-token.ts'
 import { endSession } from './revoke.ts'
-import { parseScope } from './scope.ts'
-import type { Authentication, Device } from './session.ts'
-import { type IssuedTokens, issueTokens } from './token-response.ts'
+import { parseScope } from './tokens/scope.ts'
+import type { Authentication, Device } from './sessions/session-store.ts'
+import { type IssuedTokens, issueTokens } from './tokens/token-response.ts'
 
 const where = 'startSession'
 

@@ -1,16 +1,16 @@
-import type { SessionStore } from '../issuer/session.ts'
+import type { SessionStore } from '../issuer/sessions/session-store.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
-import { CommandConnection } from './connection.ts'
-import { restoreFastStrings } from './fast-strings.ts'
-import { RedisRevocations } from './redis-revocations.ts'
-import { RedisSessionStore } from './session-store.ts'
+import { CommandConnection } from './client/connection.ts'
+import { restoreFastStrings } from './client/fast-strings.ts'
+import { RedisRevocations } from './kick-outs/redis-revocations.ts'
+import { RedisSessionStore } from './sessions/session-store.ts'
 import {
   readRevocationsSettings,
   readStoreSettings,
   type RedisClient,
   type RedisRevocationsOptions,
   type RedisStoreOptions,
-} from './settings.ts'
+} from './options.ts'
 
 export type { RevocationsEvent } from '../events.ts'
 export type {
@@ -18,7 +18,7 @@ export type {
   RedisLayoutOptions,
   RedisRevocationsOptions,
   RedisStoreOptions,
-} from './settings.ts'
+} from './options.ts'
 
 /**
  * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { RevocationLevel } from '../revocation/revocation.ts'
-import type { LayoutSettings } from './settings.ts'
+import type { LayoutSettings } from './options.ts'
 
 /** How long after the retention entries stay in Redis: clocks that disagree, and readers that lag. */
 export const marginMs = 120_000
@@ -76,8 +76,8 @@ export class Keys {
     return `${this.base(partition)}stream`
   }
 
-  nodes(partition: number): string {
-    return `${this.base(partition)}nodes`
+  servers(partition: number): string {
+    return `${this.base(partition)}servers`
   }
 
   horizons(partition: number): string {

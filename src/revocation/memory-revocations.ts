@@ -11,7 +11,7 @@ import {
   type KickOutOptions,
   type KickOutRecord,
   type KickOutResult,
-  type NodeStatus,
+  type ServerStatus,
   notify,
   type RevocationsStatus,
   toKickOutRecord,
@@ -81,7 +81,7 @@ export function createMemoryRevocations(
   const listeners = new Set<(revocation: Revocation) => void>()
   const audit: Revocation[] = []
   let closed = false
-  let position = 0
+  let applied = 0
 
   function assertOpen(): void {
     if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
@@ -119,14 +119,14 @@ export function createMemoryRevocations(
       ...(kickOutOptions.by !== undefined && { by: kickOutOptions.by }),
     }
     const changed = denylist.apply(revocation, revocation.until - at)
-    position++
+    applied++
     audit.push(revocation)
     if (audit.length > maxAuditRecords) audit.shift()
     if (changed) notify(listeners, revocation)
     return Promise.resolve({
       id: revocation.kickOutId,
       at,
-      nodes: 1,
+      servers: 1,
       confirmed: 1,
       elapsedMs: clock.monotonic() - startedAt,
       sessionsEnded: hooked?.sessionsEnded ?? 0,
@@ -160,9 +160,9 @@ export function createMemoryRevocations(
       const kept = audit.filter((revocation) => revocation.at >= oldest)
       return Promise.resolve(kept.slice(-limit).reverse().map(toKickOutRecord))
     },
-    async listNodes(): Promise<NodeStatus[]> {
+    async listServers(): Promise<ServerStatus[]> {
       return Promise.resolve([
-        { nodeId: 'memory', state: closed ? 'closed' : 'live', stalenessMs: 0, position },
+        { serverId: 'memory', state: closed ? 'closed' : 'live', stalenessMs: 0, applied },
       ])
     },
   }

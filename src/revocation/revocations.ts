@@ -28,7 +28,7 @@ export interface KickOutResult {
   /** When it took effect, milliseconds by the store's clock. */
   readonly at: number
   /** Live resource servers known when it resolved, this process among them if it is one. */
-  readonly nodes: number
+  readonly servers: number
   /** How many of them had applied it. */
   readonly confirmed: number
   /** From call to resolution. */
@@ -84,12 +84,12 @@ export interface KickOutRecord {
 }
 
 /** One live resource server. */
-export interface NodeStatus {
-  readonly nodeId: string
+export interface ServerStatus {
+  readonly serverId: string
   readonly state: RevocationsState
   readonly stalenessMs: number
   /** How many revocations of the log it has applied. */
-  readonly position: number
+  readonly applied: number
 }
 
 /** `Revocations` that can also tell what happened: what the admin router needs. */
@@ -97,7 +97,7 @@ export interface AuditedRevocations extends Revocations {
   readonly retentionSeconds: number
   /** The newest first. Nothing older than the retention. */
   listKickOuts(limit: number): Promise<KickOutRecord[]>
-  listNodes(): Promise<NodeStatus[]>
+  listServers(): Promise<ServerStatus[]>
   /** Like `check`, but asks the store rather than this process's copy of it. */
   checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict>
 }

@@ -7,7 +7,7 @@ export interface TokenTarget {
   /** The token's `sub`, where it is known: on a cluster it finds the user's partition. */
   subject?: string
   /** The token's `exp`, seconds: the revocation need not outlive it. */
-  expiresAt?: number
+  exp?: number
 }
 
 /** Whom to kick out. `issuer` may be left out where the `Revocations` know theirs. */
@@ -60,18 +60,15 @@ function readTokenTarget(value: unknown): Pick<ResolvedTarget, 'id' | 'subject' 
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new TargetError('token', 'must be an object with a "jti"')
   }
-  assertKnown('token.', value, ['jti', 'subject', 'expiresAt'])
-  const { jti, subject, expiresAt } = value as Record<string, unknown>
-  if (
-    expiresAt !== undefined &&
-    !(typeof expiresAt === 'number' && Number.isFinite(expiresAt) && expiresAt > 0)
-  ) {
-    throw new TargetError('token.expiresAt', 'must be a NumericDate in seconds')
+  assertKnown('token.', value, ['jti', 'subject', 'exp'])
+  const { jti, subject, exp } = value as Record<string, unknown>
+  if (exp !== undefined && !(typeof exp === 'number' && Number.isFinite(exp) && exp > 0)) {
+    throw new TargetError('token.exp', 'must be a NumericDate in seconds')
   }
   return {
     id: assertId('token.jti', jti),
     ...(subject !== undefined && { subject: assertId('token.subject', subject) }),
-    ...(typeof expiresAt === 'number' && { expiresAtMs: expiresAt * 1000 }),
+    ...(typeof exp === 'number' && { expiresAtMs: exp * 1000 }),
   }
 }
 

@@ -20,8 +20,8 @@ describe('readKickOutRequest', () => {
     [{ subject: 'u1', reason: '' }, 'subject'],
     [{ issuer: 'https://b.example', session: 's1', reason: 'x' }, 'session'],
     [{ token: { jti: 'a' } }, 'token'],
-    [{ token: { jti: 'a', subject: 'u1', expires_at: 5 } }, 'token'],
-    [{ token: { jti: 'a', expiresAt: 5 } }, 'token'],
+    [{ token: { jti: 'a', subject: 'u1', exp: 5 } }, 'token'],
+    [{ token: { jti: 'a', exp: 5 } }, 'token'],
     [{ client: 'web' }, 'client'],
     [{ everyone: true }, 'everyone'],
   ])('takes %j', (body, level) => {
@@ -42,8 +42,8 @@ describe('readKickOutRequest', () => {
       target: { subject: 'u1' },
       reason: 'why',
     })
-    expect(readKickOutRequest({ token: { jti: 'a', expires_at: 5 } })).toEqual({
-      target: { token: { jti: 'a', expiresAt: 5 } },
+    expect(readKickOutRequest({ token: { jti: 'a', exp: 5 } })).toEqual({
+      target: { token: { jti: 'a', exp: 5 } },
     })
   })
 

@@ -33,7 +33,7 @@ describe('adminRouter', () => {
     expect((await send(`${kit.url}/admin/kick-outs`, { method: 'DELETE', headers })).status).toBe(
       404,
     )
-    for (const path of ['kick-outs', 'nodes', 'sessions?subject=u1']) {
+    for (const path of ['kick-outs', 'servers', 'sessions?subject=u1']) {
       const answer = await send(`${kit.url}/admin/${path}`, { headers })
       expect([answer.status, answer.headers['cache-control']]).toEqual([200, 'no-store'])
     }

@@ -13,7 +13,7 @@ const paths = [
   ['POST', '/kick-outs'],
   ['GET', '/kick-outs'],
   ['GET', '/sessions?subject=u1'],
-  ['GET', '/nodes'],
+  ['GET', '/servers'],
   ['GET', '/anything'],
 ] as const
 
@@ -54,7 +54,7 @@ describe('who may', () => {
     )
     const server = await serve(app)
     const headers = bearer(await issuer.token({ subject: 'admin', scope: 'sessions:admin' }))
-    expect((await send(`${server.url}/nodes`, { headers })).status).toBe(200)
+    expect((await send(`${server.url}/servers`, { headers })).status).toBe(200)
     await store.kickOut({ subject: 'admin' })
     for (const [method, path] of paths) {
       const answer = await send(server.url + path, { method, headers })
@@ -74,7 +74,7 @@ describe('who may', () => {
     app.use(adminRouter({ revocations: memoryRevocations({ issuer: 'https://a.example' }) }))
     const server = await serve(app)
     expect((await postJson(`${server.url}/kick-outs`, { everyone: true })).status).toBe(401)
-    expect((await send(`${server.url}/nodes`)).status).toBe(401)
+    expect((await send(`${server.url}/servers`)).status).toBe(401)
   })
 
   test('A01 nobody without a token where the guard in front is optional', async () => {
@@ -140,8 +140,8 @@ describe('whom', () => {
     ['a token as text', { token: 'jti' }, 'token'],
     ['a token without jti', { token: {} }, 'token.jti'],
     ['a token with an empty jti', { token: { jti: '' } }, 'token.jti'],
-    ['a token with an odd field', { token: { jti: 'a', exp: 1 } }, 'token.exp'],
-    ['a token that never expires', { token: { jti: 'a', expires_at: null } }, 'token.expiresAt'],
+    ['a token with an odd field', { token: { jti: 'a', expires_at: 1 } }, 'token.expires_at'],
+    ['a token that never expires', { token: { jti: 'a', exp: null } }, 'token.exp'],
     ['two at once', { subject: 'u1', session: 's1' }, 'session", "subject'],
     ['a user or everyone', { subject: 'u1', everyone: false }, 'subject", "everyone'],
     ['an empty issuer', { subject: 'u1', issuer: '' }, 'issuer'],
@@ -187,7 +187,7 @@ describe('whom', () => {
     const headers = await kit.admin()
     const answer = await kickOut(kit, { everyone }, headers)
     expect([answer.status, answer.json.error]).toEqual([400, 'invalid_request'])
-    expect((await send(`${kit.url}/admin/nodes`, { headers })).status).toBe(200)
+    expect((await send(`${kit.url}/admin/servers`, { headers })).status).toBe(200)
   })
 
   test('A12 everyone: true is everyone, the admin included', async () => {
@@ -199,7 +199,7 @@ describe('whom', () => {
       json: { sessions_ended: 2 },
     })
     expect((await kit.call(token)).status).toBe(401)
-    expect((await send(`${kit.url}/admin/nodes`, { headers })).status).toBe(401)
+    expect((await send(`${kit.url}/admin/servers`, { headers })).status).toBe(401)
   })
 
   test('A02 any JSON is 200 or 400, and everyone is out only where the body says so', async () => {
@@ -329,7 +329,7 @@ describe('what is told', () => {
       id: expect.any(String),
       at: kit.clock.now(),
       sessions_ended: 1,
-      nodes: 1,
+      servers: 1,
       confirmed: 1,
       elapsed_ms: expect.any(Number),
     })

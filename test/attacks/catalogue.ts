@@ -77,6 +77,6 @@ export const catalogue: ReadonlyMap<string, Row> = new Map([
     'G',
     7,
     { in: ['attacks/time.test.ts'] },
-    { G06: { in: ['issuer/memory-session-store.test.ts'] } },
+    { G06: { in: ['issuer/sessions/memory-session-store.test.ts'] } },
   ),
 ])

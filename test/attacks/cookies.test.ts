@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { UnavailableError } from '../../src/errors.ts'
 import { createIssuer, type IssuerOptions } from '../../src/issuer/index.ts'
-import { MemorySessionStore } from '../../src/issuer/memory-session-store.ts'
+import { MemorySessionStore } from '../../src/issuer/sessions/memory-session-store.ts'
 import { countingStore } from '../support/counting-store.ts'
 import { type Answer, postForm, postJson, send, type Sent } from '../support/http-client.ts'
 import {
@@ -535,7 +535,7 @@ describe('when the cookie goes', () => {
     const answer = await refresh(kit, { ...fromPage, cookie: stolen })
     expect(answer.status).toBe(400)
     expect(setCookiesOf(answer)[0]).toContain('Max-Age=0')
-    expect(kit.events.at(-1)).toMatchObject({ type: 'session.ended', why: 'reused' })
+    expect(kit.events.at(-1)).toMatchObject({ type: 'session.ended', reason: 'reused' })
   })
 })
 
@@ -550,7 +550,7 @@ describe('logout', () => {
     expect(answer.headers['cache-control']).toBe('no-store')
     expect((await kit.call(signedIn.json.access_token)).status).toBe(401)
     expect((await refresh(kit, headers)).json.error).toBe('invalid_grant')
-    expect(kit.events.at(-1)).toMatchObject({ type: 'session.ended', why: 'logout' })
+    expect(kit.events.at(-1)).toMatchObject({ type: 'session.ended', reason: 'logout' })
   })
 
   test.each([

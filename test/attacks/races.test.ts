@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals'
-import { MemorySessionStore } from '../../src/issuer/memory-session-store.ts'
-import type { SessionStore } from '../../src/issuer/session.ts'
+import { MemorySessionStore } from '../../src/issuer/sessions/memory-session-store.ts'
+import type { SessionStore } from '../../src/issuer/sessions/session-store.ts'
 import { describeRaces } from '../contracts/races.contract.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import { UnavailableError } from '../../src/errors.ts'
 import { hashClientSecret } from '../../src/issuer/index.ts'
-import { MemorySessionStore } from '../../src/issuer/memory-session-store.ts'
-import { RefreshTokens, sessionIdOf } from '../../src/issuer/refresh-token.ts'
+import { MemorySessionStore } from '../../src/issuer/sessions/memory-session-store.ts'
+import { RefreshTokens, sessionIdOf } from '../../src/issuer/tokens/refresh-token.ts'
 import { countingStore } from '../support/counting-store.ts'
 import { basic, postForm } from '../support/http-client.ts'
 import {
@@ -101,7 +101,7 @@ describe('one lineage', () => {
       expect((await kit.call(session.access_token)).status).toBe(401)
       expect((await kit.refresh(json.refresh_token)).status).toBe(400)
       expect(typesOf(kit).slice(-2)).toEqual(['refresh.reused', 'session.ended'])
-      expect(kit.events.at(-1)).toMatchObject({ why: 'reused', subject: 'u1' })
+      expect(kit.events.at(-1)).toMatchObject({ reason: 'reused', subject: 'u1' })
     },
   )
 

@@ -3,7 +3,7 @@ import { generateKeyPair, SignJWT } from 'jose'
 import express from 'express'
 import { UnavailableError } from '../../src/errors.ts'
 import { hashClientSecret } from '../../src/issuer/index.ts'
-import { MemorySessionStore } from '../../src/issuer/memory-session-store.ts'
+import { MemorySessionStore } from '../../src/issuer/sessions/memory-session-store.ts'
 import { createTestIssuer } from '../../src/testing/index.ts'
 import { countingStore } from '../support/counting-store.ts'
 import { basic, postForm, postJson, send } from '../support/http-client.ts'
@@ -113,7 +113,7 @@ describe('what can', () => {
     expect((await kit.refresh(third.refresh_token)).json.error).toBe('invalid_grant')
     expect((await kit.call(third.access_token)).status).toBe(401)
     expect(typesOf(kit)).not.toContain('refresh.reused')
-    expect(kit.events.at(-1)).toMatchObject({ type: 'session.ended', why: 'revoked' })
+    expect(kit.events.at(-1)).toMatchObject({ type: 'session.ended', reason: 'revoked' })
   })
 
   test('V06 a refresh token takes the access tokens of its session along, and no others', async () => {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import type { SessionStore } from '../../src/issuer/session.ts'
+import type { SessionStore } from '../../src/issuer/sessions/session-store.ts'
 import type { Answer } from '../support/http-client.ts'
 import { createKit, type Kit } from '../support/issuer-kit.ts'
 import type { FakeClock } from '../support/fake-clock.ts'

@@ -55,8 +55,8 @@ const badTargets: [unknown, RegExp][] = [
   [{ token: {} }, /"token.jti"/],
   [{ token: { jti: '' } }, /"token.jti"/],
   [{ token: { jti: 'a', subject: '' } }, /"token.subject"/],
-  [{ token: { jti: 'a', expiresAt: 'soon' } }, /"token.expiresAt"/],
-  [{ token: { jti: 'a', expiresAt: Number.POSITIVE_INFINITY } }, /"token.expiresAt"/],
+  [{ token: { jti: 'a', exp: 'soon' } }, /"token.exp"/],
+  [{ token: { jti: 'a', exp: Number.POSITIVE_INFINITY } }, /"token.exp"/],
   [{ token: { jti: 'a', sub: 'u1' } }, /"token.sub"/],
   [{ everyone: false }, /"everyone"/],
   [{ everyone: 1 }, /"everyone"/],
@@ -309,12 +309,12 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
       expect(result).toEqual({
         id: expect.stringMatching(/^.{8,64}$/),
         at: expect.any(Number),
-        nodes: expect.any(Number),
+        servers: expect.any(Number),
         confirmed: expect.any(Number),
         elapsedMs: expect.any(Number),
         sessionsEnded: 0,
       })
-      expect(result.confirmed).toBeLessThanOrEqual(result.nodes)
+      expect(result.confirmed).toBeLessThanOrEqual(result.servers)
       expect(result.elapsedMs).toBeGreaterThanOrEqual(0)
     })
 
@@ -391,20 +391,20 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
       })
     })
 
-    test('listNodes knows this process', async () => {
+    test('listServers knows this process', async () => {
       const nodes = await waitUntil(
         async () => {
-          const listed = await revocations.listNodes()
+          const listed = await revocations.listServers()
           return listed.length > 0 && listed
         },
         { what: 'a node' },
       )
       expect(nodes).toHaveLength(1)
       expect(nodes[0]).toEqual({
-        nodeId: expect.stringMatching(/./),
+        serverId: expect.stringMatching(/./),
         state: 'live',
         stalenessMs: expect.any(Number),
-        position: expect.any(Number),
+        applied: expect.any(Number),
       })
     })
 
@@ -430,8 +430,8 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
     if (source.hasFakeClock) {
       test('S8 keeps a token past the exp that was named, by a margin for clocks that disagree', async () => {
         const { at } = await kickOut({ subject: 'x' })
-        const expiresAt = Math.floor(at / 1000) + 60
-        await kickOut({ token: { jti: 'jti-1', expiresAt } })
+        const exp = Math.floor(at / 1000) + 60
+        await kickOut({ token: { jti: 'jti-1', exp } })
         await elapse(under, 60_000 + 119_000)
         expect(await isRevoked({ jti: 'jti-1' })).toBe(true)
         await elapse(under, 2_000)
@@ -439,7 +439,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
       })
 
       test('keeps a token whose named exp is past for the whole retention', async () => {
-        await kickOut({ token: { jti: 'jti-1', expiresAt: 1 } })
+        await kickOut({ token: { jti: 'jti-1', exp: 1 } })
         await elapse(under, revocations.retentionSeconds * 1000 - 1)
         expect(await isRevoked({ jti: 'jti-1' })).toBe(true)
       })

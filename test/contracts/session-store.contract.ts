@@ -8,7 +8,7 @@ import type {
   RotateRequest,
   SessionRecord,
   SessionStore,
-} from '../../src/issuer/session.ts'
+} from '../../src/issuer/sessions/session-store.ts'
 import type { KickOutResult } from '../../src/revocation/revocations.ts'
 import type { KickOutTarget } from '../../src/revocation/target.ts'
 import { elapse, hostileIds, type PassingTime } from './passing-time.ts'

@@ -124,9 +124,9 @@ export const cluster: Drill = {
   story: 'Redis Cluster: a master is killed, a slot moves, ids are hostile',
   async run(effort) {
     const deployment = await startCluster({ masters: 3, replicasPerMaster: 1 })
-    const nodes = deployment.nodes.map(({ host, port }) => ({ host, port }))
+    const hosts = deployment.nodes.map(({ host, port }) => ({ host, port }))
     const fleet = await Fleet.start({
-      redis: { kind: 'cluster', nodes },
+      redis: { kind: 'cluster', servers: hosts },
       servers: 2,
       revocations: { partitions, minReplicas: 1, maxStalenessMs },
     })

@@ -91,7 +91,7 @@ describe('the login service', () => {
 
   test('shows the admin pages to admins only', async () => {
     const ask = async (headers: Record<string, string>) =>
-      (await fetch(`${servers.loginUrl}/admin/nodes`, { headers })).status
+      (await fetch(`${servers.loginUrl}/admin/servers`, { headers })).status
     expect(await ask({})).toBe(401)
     expect(await ask(bearer(await signIn('ben')))).toBe(403)
     expect(await ask(bearer(await signIn('ada')))).toBe(200)
@@ -132,7 +132,7 @@ describe('the API', () => {
 
     const target = { subject: 'ben', reason: 'a test' }
     const answer = await post(`${servers.loginUrl}/admin/kick-outs`, target, bearer(ada))
-    expect(await answer.json()).toMatchObject({ nodes: 1, confirmed: 1 })
+    expect(await answer.json()).toMatchObject({ servers: 1, confirmed: 1 })
     while (!(await reader.read()).done); // ends, or the test does
     expect((await fetch(`${api()}/notes`, { headers: bearer(ben) })).status).toBe(401)
     expect((await fetch(`${api()}/notes`, { headers: bearer(ada) })).status).toBe(200)

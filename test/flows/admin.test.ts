@@ -38,7 +38,7 @@ describe.each(expressVersions)('on %s', (_name, version) => {
 
     const target = { session: tokens.session_id, reason: 'lost phone' }
     const kicked = await postJson(`${kit.url}/admin/kick-outs`, target, headers)
-    expect(kicked.json).toMatchObject({ sessions_ended: 1, nodes: 1, confirmed: 1 })
+    expect(kicked.json).toMatchObject({ sessions_ended: 1, servers: 1, confirmed: 1 })
     expect((await send(`${kit.url}/admin/sessions?subject=u1`, { headers })).json).toEqual({
       sessions: [],
     })
@@ -58,8 +58,8 @@ describe.each(expressVersions)('on %s', (_name, version) => {
         },
       ],
     })
-    expect((await send(`${kit.url}/admin/nodes`, { headers })).json).toEqual({
-      nodes: [{ node_id: 'memory', state: 'live', staleness_ms: 0, position: 1 }],
+    expect((await send(`${kit.url}/admin/servers`, { headers })).json).toEqual({
+      servers: [{ server_id: 'memory', state: 'live', staleness_ms: 0, applied: 1 }],
     })
   })
 
@@ -103,18 +103,16 @@ describe.each(expressVersions)('on %s', (_name, version) => {
   })
 })
 
-test('a token is kicked out by its jti, however its exp is spelled', async () => {
+test('a token is kicked out by its jti and exp', async () => {
   const kit = await createKit()
   const headers = await kit.admin()
-  for (const spelling of ['expires_at', 'expiresAt']) {
-    const tokens = await kit.startSession()
-    const { payload } = (await kit.call(tokens.access_token)).json
-    const token = { jti: payload.jti, subject: 'u1', [spelling]: payload.exp }
-    const answer = await postJson(`${kit.url}/admin/kick-outs`, { token }, headers)
-    expect(answer.json).toMatchObject({ sessions_ended: 0 })
-    expect((await kit.call(tokens.access_token)).status).toBe(401)
-    expect((await kit.refresh(tokens.refresh_token)).status).toBe(200)
-  }
+  const tokens = await kit.startSession()
+  const { payload } = (await kit.call(tokens.access_token)).json
+  const token = { jti: payload.jti, subject: 'u1', exp: payload.exp }
+  const answer = await postJson(`${kit.url}/admin/kick-outs`, { token }, headers)
+  expect(answer.json).toMatchObject({ sessions_ended: 0 })
+  expect((await kit.call(tokens.access_token)).status).toBe(401)
+  expect((await kit.refresh(tokens.refresh_token)).status).toBe(200)
 })
 
 test('with revocations alone there is everything but sessions', async () => {
@@ -126,8 +124,8 @@ test('with revocations alone there is everything but sessions', async () => {
   const server = await serve(app)
   const headers = bearer(await issuer.token({ subject: 'admin', scope: 'ops:all ops:kick' }))
   const tooLittle = bearer(await issuer.token({ scope: 'ops:kick sessions:admin' }))
-  expect((await send(`${server.url}/nodes`, { headers })).status).toBe(200)
-  expect((await send(`${server.url}/nodes`, { headers: tooLittle })).status).toBe(403)
+  expect((await send(`${server.url}/servers`, { headers })).status).toBe(200)
+  expect((await send(`${server.url}/servers`, { headers: tooLittle })).status).toBe(403)
   expect((await postJson(`${server.url}/kick-outs`, { subject: 'u1' }, headers)).status).toBe(200)
   const sessions = await send(`${server.url}/sessions?subject=u1`, { headers })
   expect([sessions.status, sessions.json.error]).toEqual([400, 'invalid_request'])

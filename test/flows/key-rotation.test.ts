@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { decodeProtectedHeader } from 'jose'
 import { generateSigningKey } from '../../src/issuer/index.ts'
-import { publishAheadMs } from '../../src/issuer/signing-keys.ts'
+import { publishAheadMs } from '../../src/issuer/tokens/signing-keys.ts'
 import { send } from '../support/http-client.ts'
 import { closeKitsAfterEach, createKit, type Kit } from '../support/issuer-kit.ts'
 import { FakeClock } from '../support/fake-clock.ts'

@@ -67,7 +67,7 @@ test('a leaked client is out, with every session that it has', async () => {
   const leaked = await kit.startSession({ clientId: 'leaked' })
   const web = await kit.startSession({ clientId: 'web' })
   const result = await kit.issuer.kickOut({ client: 'leaked' }, { reason: 'secret on GitHub' })
-  expect(result).toMatchObject({ sessionsEnded: 1, nodes: 1, confirmed: 1 })
+  expect(result).toMatchObject({ sessionsEnded: 1, servers: 1, confirmed: 1 })
   expect((await kit.call(leaked.access_token)).status).toBe(401)
   expect((await kit.refresh(leaked.refresh_token)).status).toBe(400)
   expect((await kit.call(web.access_token)).status).toBe(200)

@@ -19,7 +19,7 @@ test('a thief who refreshes first is thrown out when the owner comes back', asyn
   expect((await kit.refresh(thief.refresh_token)).json.error).toBe('invalid_grant')
   expect(kit.events.slice(-2)).toMatchObject([
     { type: 'refresh.reused', sessionId: owner.session_id },
-    { type: 'session.ended', sessionId: owner.session_id, why: 'reused' },
+    { type: 'session.ended', sessionId: owner.session_id, reason: 'reused' },
   ])
   expect((await kit.call(phone.access_token)).status).toBe(200)
 

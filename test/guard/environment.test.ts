@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { environmentVariables, withEnvironment } from '../../src/guard/environment.ts'
-import { readSettings } from '../../src/guard/settings.ts'
+import { readSettings } from '../../src/guard/options.ts'
 import { UnavailableError } from '../../src/errors.ts'
 
 const all = {

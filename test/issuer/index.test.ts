@@ -48,7 +48,7 @@ describe('events', () => {
       { type: 'session.refreshed', clientId: 'web', ...who },
       { type: 'refresh.retried', clientId: 'web', ...who },
       { type: 'refresh.reused', clientId: 'web', ...who },
-      { type: 'session.ended', why: 'reused', ...who },
+      { type: 'session.ended', reason: 'reused', ...who },
     ])
   })
 
@@ -120,7 +120,7 @@ describe('kickOut', () => {
     await kit.issuer.kickOut({ session: sessionId })
     await kit.issuer.kickOut({ session: sessionId })
     expect(kit.events.filter(({ type }) => type === 'session.ended')).toMatchObject([
-      { sessionId, why: 'kicked_out' },
+      { sessionId, reason: 'kicked_out' },
     ])
   })
 

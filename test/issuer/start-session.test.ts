@@ -180,7 +180,7 @@ describe('maxPerSubject', () => {
     expect(ids).toEqual([third.session_id, second.session_id])
     expect((await kit.call(first.access_token)).status).toBe(401)
     expect(kit.events.filter(({ type }) => type === 'session.ended')).toMatchObject([
-      { sessionId: first.session_id, why: 'limit', subject: 'u1' },
+      { sessionId: first.session_id, reason: 'limit', subject: 'u1' },
     ])
   })
 

@@ -78,11 +78,11 @@ test('I10 the users suffice for a resource server and an issuer, at every level'
     { everyone: true },
   ] as const
   for (const target of targets) {
-    const { nodes, confirmed } = await issuer.kickOut(target)
-    expect({ nodes, confirmed }).toEqual({ nodes: 1, confirmed: 1 })
+    const { servers, confirmed } = await issuer.kickOut(target)
+    expect({ servers, confirmed }).toEqual({ servers: 1, confirmed: 1 })
   }
   expect(await api.check(claims)).toMatchObject({ revoked: true })
-  expect(await api.listNodes()).toHaveLength(1)
+  expect(await api.listServers()).toHaveLength(1)
   expect(await api.listKickOuts(1)).toHaveLength(1)
   expect(await api.checkNow({ ...claims, iss: 'https://other.example' })).toEqual({
     revoked: false,

@@ -12,7 +12,7 @@ import {
   type SigningJwk,
   type TokenResponse,
 } from '../../src/issuer/index.ts'
-import { redisRevocationsFromUrl } from '../../src/redis/from-url.ts'
+import { redisRevocationsFromUrl } from '../../src/redis/client/from-url.ts'
 import { redisRevocations, redisStore } from '../../src/redis/index.ts'
 import { type Answer, bearer, listen, postForm, send, type Sent } from '../support/http-client.ts'
 import { useRedis } from '../support/redis-for-tests.ts'

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { Cluster } from 'ioredis'
 import { Keys } from '../../src/redis/keys.ts'
 import type { AuditedRevocations } from '../../src/revocation/revocations.ts'
-import type { SessionStore } from '../../src/issuer/session.ts'
+import type { SessionStore } from '../../src/issuer/sessions/session-store.ts'
 import { redisRevocations, redisStore } from '../../src/redis/index.ts'
 import { hostileIds } from '../contracts/passing-time.ts'
 import { type ClusterDeployment, startCluster } from '../support/redis-cluster.ts'
@@ -64,7 +64,7 @@ test('I01 every user with a hostile id has sessions and can be kicked out', asyn
     expect(await store.find(sessionId)).toMatchObject({ subject })
     expect(reader.check(claimsOf({ sub: subject }))).toEqual({ revoked: false })
     const result = await writer.kickOut({ subject })
-    expect(result).toMatchObject({ nodes: 2, confirmed: 2, sessionsEnded: 1 })
+    expect(result).toMatchObject({ servers: 2, confirmed: 2, sessionsEnded: 1 })
     expect(reader.check(claimsOf({ sub: subject }))).toMatchObject({ revoked: true })
     expect(await reader.checkNow(claimsOf({ sub: subject }))).toMatchObject({ revoked: true })
     expect(await store.find(sessionId)).toBeUndefined()
@@ -85,7 +85,7 @@ test.each([
 ] as const)(
   'a kick-out of a %s reaches every server and every look-up',
   async (_level, target, claims) => {
-    expect(await writer.kickOut(target)).toMatchObject({ nodes: 2, confirmed: 2 })
+    expect(await writer.kickOut(target)).toMatchObject({ servers: 2, confirmed: 2 })
     expect(reader.check(claimsOf(claims))).toMatchObject({ revoked: true })
     expect(await reader.checkNow(claimsOf(claims))).toMatchObject({ revoked: true })
   },

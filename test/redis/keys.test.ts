@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { Keys } from '../../src/redis/keys.ts'
-import type { LayoutSettings } from '../../src/redis/settings.ts'
+import type { LayoutSettings } from '../../src/redis/options.ts'
 import { hostileIds } from '../contracts/passing-time.ts'
 
 const issuer = 'https://login.example.com'

@@ -5,7 +5,7 @@ import ts from 'typescript'
 
 /*
  * The tree is the architecture; these tables are it in one place. An area is a folder of src, or `root` for the files
- * directly in src. A rule names an area (`revocation`) or one file (`issuer/session.ts`).
+ * directly in src. A rule names an area (`revocation`) or one file (`issuer/sessions/session-store.ts`).
  *
  *   imports   may be imported by value and as a type
  *   types     may be imported with `import type` only
@@ -20,10 +20,15 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
       dynamic: [['guard/environment.ts', 'redis']],
     },
     issuer: { imports: ['root', 'revocation'] },
-    redis: { imports: ['root', 'revocation'], types: ['issuer/session.ts'] },
+    redis: { imports: ['root', 'revocation'], types: ['issuer/sessions/session-store.ts'] },
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
     testing: {
-      imports: ['root', 'revocation', 'issuer/access-token.ts', 'issuer/signing-keys.ts'],
+      imports: [
+        'root',
+        'revocation',
+        'issuer/tokens/access-token.ts',
+        'issuer/tokens/signing-keys.ts',
+      ],
       types: ['guard'],
     },
   }
@@ -44,7 +49,7 @@ const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: s
 
 const READS_ENVIRONMENT = ['guard/environment.ts']
 const BANNED_NAMES = ['utils', 'helpers', 'common', 'shared', 'lib', 'types', 'interfaces']
-const MAX_LINES = 250
+const MAX_LINES = 400
 
 type How = 'value' | 're-export' | 'type' | 'dynamic'
 interface Import {
@@ -92,8 +97,8 @@ describe('each rule notices its violation', () => {
     ['main entry to redis', { 'index.ts': "export { b } from './redis/b.ts'" }, 'redis/b.ts'],
     [
       'a session value in redis',
-      { 'redis/a.ts': "import { type B } from '../issuer/session.ts'" },
-      'issuer/session.ts',
+      { 'redis/a.ts': "import { type B } from '../issuer/sessions/session-store.ts'" },
+      'issuer/sessions/session-store.ts',
     ],
     ['an import type expression', { 'redis/a.ts': "let x: import('../guard/b.ts').B" }, 'guard/b'],
     ['express elsewhere', { 'guard/scopes.ts': "import express from 'express'" }, 'express'],
@@ -118,8 +123,9 @@ describe('each rule notices its violation', () => {
       'augment.ts': "import type { Auth } from './auth.ts'",
       'guard/environment.ts': "const { r } = await import('../redis/index.ts')",
       'guard/middleware.ts': "import express from 'express'; import './bearer.ts'",
-      'redis/reader.ts': "import type { Redis } from 'ioredis'; await import('ioredis')",
-      'redis/store.ts': "import type { Session } from '../issuer/session.ts'; import 'node:fs'",
+      'redis/follow.ts': "import type { Redis } from 'ioredis'; await import('ioredis')",
+      'redis/store.ts':
+        "import type { Session } from '../issuer/sessions/session-store.ts'; import 'node:fs'",
       'admin/router.ts': "import type { Issuer } from '../issuer/index.ts'",
     }
     expect(forbiddenImports(new Map(Object.entries(files)))).toEqual([])

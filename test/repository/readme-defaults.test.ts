@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { environmentVariables } from '../../src/guard/environment.ts'
-import { guardDefaults } from '../../src/guard/settings.ts'
-import { issuerDefaults } from '../../src/issuer/settings.ts'
-import { redisDefaults } from '../../src/redis/settings.ts'
+import { guardDefaults } from '../../src/guard/options.ts'
+import { issuerDefaults } from '../../src/issuer/options.ts'
+import { redisDefaults } from '../../src/redis/options.ts'
 import { defaultConfirmTimeoutMs } from '../../src/revocation/revocations.ts'
 
 const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')

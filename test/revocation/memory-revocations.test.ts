@@ -30,7 +30,7 @@ describe('memoryRevocations', () => {
   })
   test('keeps one token two minutes past its exp, and no longer than the retention', async () => {
     const { clock, revocations } = setup()
-    await revocations.kickOut({ token: { jti: 'j', expiresAt: clock.seconds + 100 } })
+    await revocations.kickOut({ token: { jti: 'j', exp: clock.seconds + 100 } })
     clock.advance(219_999)
     expect(revocations.check(claims)).toMatchObject({ revoked: true })
     clock.advance(1)
@@ -42,7 +42,7 @@ describe('memoryRevocations', () => {
     expect(result).toEqual({
       id: expect.stringMatching(/^[\w-]{16}$/),
       at: clock.now(),
-      nodes: 1,
+      servers: 1,
       confirmed: 1,
       elapsedMs: 0,
       sessionsEnded: 0,

@@ -8,7 +8,7 @@ test.each([
   [{ everyone: true }, { level: 'everyone', id: '' }],
   [{ token: { jti: 'j' } }, { level: 'token', id: 'j' }],
   [
-    { token: { jti: 'j', subject: 'u', expiresAt: 7 } },
+    { token: { jti: 'j', subject: 'u', exp: 7 } },
     { level: 'token', id: 'j', subject: 'u', expiresAtMs: 7000 },
   ],
   [
@@ -40,9 +40,9 @@ test.each([
   [{ token: ['j'] }, 'token'],
   [{ token: {} }, 'token.jti'],
   [{ token: { jti: 'j', x: 1 } }, 'token.x'],
-  [{ token: { jti: 'j', expiresAt: '7' } }, 'token.expiresAt'],
-  [{ token: { jti: 'j', expiresAt: Infinity } }, 'token.expiresAt'],
-  [{ token: { jti: 'j', expiresAt: 0 } }, 'token.expiresAt'],
+  [{ token: { jti: 'j', exp: '7' } }, 'token.exp'],
+  [{ token: { jti: 'j', exp: Infinity } }, 'token.exp'],
+  [{ token: { jti: 'j', exp: 0 } }, 'token.exp'],
   [{}, 'target'],
   [null, 'target'],
   ['everyone', 'target'],

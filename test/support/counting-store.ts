@@ -1,4 +1,4 @@
-import type { SessionStore } from '../../src/issuer/session.ts'
+import type { SessionStore } from '../../src/issuer/sessions/session-store.ts'
 
 /** A store that counts what is asked of it, and can be told to fail. */
 export interface CountingStore extends SessionStore {

@@ -1,10 +1,10 @@
 import type { Request, RequestHandler, Response } from 'express'
 import type { Auth } from '../../src/auth.ts'
 import type { GuardEvent } from '../../src/events.ts'
-import type { Fetch } from '../../src/guard/fetch-json.ts'
+import type { Fetch } from '../../src/guard/keys/fetch-json.ts'
 import { type AuthHandler, createGuard } from '../../src/guard/middleware.ts'
 import type { RequireAuthOptions } from '../../src/guard/require-auth-options.ts'
-import { readSettings } from '../../src/guard/settings.ts'
+import { readSettings } from '../../src/guard/options.ts'
 import { FakeClock } from './fake-clock.ts'
 import { audience, claimsAt, issuer, makeSigner, type Signer } from './make-token.ts'
 

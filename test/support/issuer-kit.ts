@@ -4,7 +4,7 @@ import { decodeJwt } from 'jose'
 import { adminRouter } from '../../src/admin/index.ts'
 import { createGuard, authErrorHandler } from '../../src/guard/middleware.ts'
 import { getAuth } from '../../src/guard/request-auth.ts'
-import { readSettings } from '../../src/guard/settings.ts'
+import { readSettings } from '../../src/guard/options.ts'
 import {
   createIssuer,
   generateSigningKey,
@@ -15,7 +15,7 @@ import {
   type StartSessionInput,
   type TokenResponse,
 } from '../../src/issuer/index.ts'
-import { MemorySessionStore } from '../../src/issuer/memory-session-store.ts'
+import { MemorySessionStore } from '../../src/issuer/sessions/memory-session-store.ts'
 import {
   type Answer,
   bearer,

@@ -1,5 +1,5 @@
 import { expiryMarginMs } from '../../revocation/memory-revocations.ts'
-import { defineScript } from '../script.ts'
+import { defineScript } from './define-script.ts'
 import { prelude } from './prelude.ts'
 
 export interface KickOutReply {

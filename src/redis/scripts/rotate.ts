@@ -1,4 +1,4 @@
-import { defineScript } from '../script.ts'
+import { defineScript } from './define-script.ts'
 import { publishingSessionPrelude } from './prelude.ts'
 import { readSessionReply, type SessionReply } from './session-reply.ts'
 

@@ -1,4 +1,4 @@
-import { defineScript } from '../script.ts'
+import { defineScript } from './define-script.ts'
 import { openingPrelude } from './prelude.ts'
 
 export type StartReply =

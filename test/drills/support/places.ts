@@ -10,7 +10,7 @@ interface HostAndPort {
 export type RedisPlace =
   | ({ readonly kind: 'single' } & HostAndPort)
   | { readonly kind: 'sentinel'; readonly sentinels: readonly HostAndPort[]; readonly name: string }
-  | { readonly kind: 'cluster'; readonly nodes: readonly HostAndPort[] }
+  | { readonly kind: 'cluster'; readonly servers: readonly HostAndPort[] }
 
 export type ReplicaOptions = Omit<RedisRevocationsOptions, 'onEvent' | 'issuer'>
 

@@ -16,7 +16,7 @@ export function readConfig(): unknown {
 export function connectTo(place: RedisPlace): RedisClient {
   const client =
     place.kind === 'cluster'
-      ? new Cluster([...place.nodes], { lazyConnect: true })
+      ? new Cluster([...place.servers], { lazyConnect: true })
       : place.kind === 'sentinel'
         ? new Redis({ lazyConnect: true, sentinels: [...place.sentinels], name: place.name })
         : new Redis({ lazyConnect: true, host: place.host, port: place.port })

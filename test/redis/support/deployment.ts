@@ -1,14 +1,14 @@
 import { afterEach } from '@jest/globals'
 import { Redis } from 'ioredis'
 import type { RedisClient } from '../../../src/redis/index.ts'
-import { CommandConnection } from '../../../src/redis/connection.ts'
+import { CommandConnection } from '../../../src/redis/client/connection.ts'
 import { Keys } from '../../../src/redis/keys.ts'
-import { RevocationLog } from '../../../src/redis/revocation-log.ts'
+import { RevocationLog } from '../../../src/redis/kick-outs/publish.ts'
 import {
   type LayoutSettings,
   readRevocationsSettings,
   type RedisRevocationsOptions,
-} from '../../../src/redis/settings.ts'
+} from '../../../src/redis/options.ts'
 import type { AccessTokenClaims } from '../../../src/auth.ts'
 
 export const issuer = 'https://login.example.com'

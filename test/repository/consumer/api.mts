@@ -82,5 +82,5 @@ export async function story(): Promise<boolean> {
   app.use('/test', requireAuth(test.options))
   await test.kickOut({ subject: await test.token({ subject: 'u1', scope: 'a' }) })
   await guard.close()
-  return verdict.revoked && result.confirmed <= result.nodes && isAuthError(new Error('x'))
+  return verdict.revoked && result.confirmed <= result.servers && isAuthError(new Error('x'))
 }

@@ -1,0 +1,250 @@
+import type { Clock } from '../../clock.ts'
+import { AuthError, UnavailableError } from '../../errors.ts'
+import type { Emit, GuardEvent } from '../../events.ts'
+import { discoverJwksUri, DiscoveryRefused } from './metadata.ts'
+import { type Fetch, fetchJson } from './fetch-json.ts'
+import { importJwks, type VerificationKey } from './jwks.ts'
+
+/** How long keys are kept and how often they are asked for. */
+export interface JwksCacheOptions {
+  /**
+   * Keys older than this are due for a refresh; it starts ahead of time, in the background. Seconds.
+   *
+   * @defaultValue 600
+   */
+  maxAgeSeconds?: number
+  /**
+   * The least time between two fetches, whether the first one succeeded or failed. Seconds, never above `maxAgeSeconds`.
+   *
+   * @defaultValue 30
+   */
+  cooldownSeconds?: number
+  /**
+   * The whole of one fetch, discovery and body included. Milliseconds.
+   *
+   * @defaultValue 5000
+   */
+  timeoutMs?: number
+  /**
+   * How long known keys go on working while the endpoint is down, since they were last fetched. Seconds; less than
+   * `maxAgeSeconds` counts as that much.
+   *
+   * @defaultValue 86400
+   */
+  maxStaleSeconds?: number
+}
+
+export interface KeySetSettings {
+  readonly issuer: string
+  /** Where the keys are: given outright, at an address, or to be discovered. */
+  readonly source:
+    | { readonly kind: 'given'; readonly jwks: unknown }
+    | { readonly kind: 'address'; readonly url: URL }
+    | { readonly kind: 'discovery' }
+  readonly algorithms: ReadonlySet<string>
+  readonly cache: Required<JwksCacheOptions>
+}
+
+export interface KeySetDeps {
+  readonly clock: Clock
+  readonly fetch: Fetch
+  readonly emit: Emit<GuardEvent>
+}
+
+/** Refreshes start when keys have reached this share of their age, so that a request never waits for one. */
+const refreshAhead = 0.8
+const maxTimerMs = 2 ** 31 - 1
+/** The background retries no faster than this, whatever the cool-down: a refused connection fails at once. */
+const minTimerMs = 100
+
+/**
+ * One issuer's keys. Refreshed ahead of time by a timer of its own (which keeps no process alive); while the endpoint is
+ * down, known keys go on working; unknown `kid`s cause at most one fetch per cool-down, which tokens with known keys
+ * never wait for.
+ */
+export class KeySet {
+  readonly #settings: KeySetSettings
+  readonly #deps: KeySetDeps
+  readonly #cooldownMs: number
+  readonly #lifetimeMs: number
+  #keys: readonly VerificationKey[] = []
+  #byKid = new Map<string, VerificationKey>()
+  #discovered: URL | undefined
+  #fetchedAtMs = Number.NEGATIVE_INFINITY
+  #attemptedAtMs = Number.NEGATIVE_INFINITY
+  #failure: Error | undefined
+  #refreshing: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+  /** One for each `ready` that waits. */
+  readonly #waiting = new Set<() => void>()
+
+  constructor(settings: KeySetSettings, deps: KeySetDeps) {
+    this.#settings = settings
+    this.#deps = deps
+    const { cache } = settings
+    this.#cooldownMs = Math.min(cache.cooldownSeconds, cache.maxAgeSeconds) * 1000
+    this.#lifetimeMs = Math.max(cache.maxAgeSeconds, cache.maxStaleSeconds) * 1000
+  }
+
+  /** Whether the keys are young enough to be trusted. Checked for cached tokens too. */
+  isUsable(): boolean {
+    if (this.#keys.length === 0) return false
+    if (this.#settings.source.kind === 'given') return true
+    return this.#deps.clock.monotonic() - this.#fetchedAtMs <= this.#lifetimeMs
+  }
+
+  /**
+   * Finds the one key that a token's header names: at once where it is held.
+   *
+   * @throws AuthError `unknown_key`, or `algorithm` where the key is not one for it
+   * @throws UnavailableError while no usable key is held, or an unknown `kid` may be a new key that could not be fetched
+   */
+  find(algorithm: string, kid: string | undefined): VerificationKey | Promise<VerificationKey> {
+    const held = this.isUsable() ? this.#select(algorithm, kid) : undefined
+    return held ?? this.#fetchKey(algorithm, kid)
+  }
+
+  async #fetchKey(algorithm: string, kid: string | undefined): Promise<VerificationKey> {
+    if (this.#settings.source.kind !== 'given' || !this.isUsable()) await this.#refreshOnDemand()
+    this.assertUsable()
+    const fresh = this.#select(algorithm, kid)
+    if (fresh) return fresh
+    if (this.#failure) throw this.#unavailable('The key of the token may be new')
+    throw new AuthError(
+      'invalid_token',
+      'unknown_key',
+      'The token names no key that fits of its issuer',
+    )
+  }
+
+  /** @throws UnavailableError when no usable key is held */
+  assertUsable(): void {
+    if (!this.isUsable()) throw this.#unavailable('No usable key is held')
+  }
+
+  /**
+   * Resolves when keys are held, however often fetching them has to be repeated.
+   *
+   * @throws Error when repeating is no use: the metadata is of another issuer, or the set was closed
+   */
+  async ready(): Promise<void> {
+    while (!this.isUsable()) {
+      if (this.#closed) throw this.#unavailable('The guard was closed')
+      await this.#refreshOnDemand()
+      if (this.isUsable()) return
+      if (this.#failure instanceof DiscoveryRefused || this.#settings.source.kind === 'given') {
+        throw this.#unavailable('No usable key can be had')
+      }
+      await this.#pause(this.#cooldownLeftMs())
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    for (const wake of this.#waiting) wake()
+  }
+
+  /** Waits in `ready` only; unlike the refresh timer it may keep the process up, since somebody awaits it. */
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer)
+        this.#waiting.delete(wake)
+        resolve()
+      }
+      const timer = setTimeout(wake, Math.min(Math.max(ms, 10), maxTimerMs))
+      this.#waiting.add(wake)
+    })
+  }
+
+  #select(algorithm: string, kid: string | undefined): VerificationKey | undefined {
+    if (kid === undefined) {
+      const fitting = this.#keys.filter((key) => key.fits(algorithm))
+      return fitting.length === 1 ? fitting[0] : undefined
+    }
+    const key = this.#byKid.get(kid)
+    if (key && !key.fits(algorithm)) {
+      throw new AuthError(
+        'invalid_token',
+        'algorithm',
+        'The key of the token is not one for its algorithm',
+      )
+    }
+    return key
+  }
+
+  #cooldownLeftMs(): number {
+    return this.#attemptedAtMs + this.#cooldownMs - this.#deps.clock.monotonic()
+  }
+
+  async #refreshOnDemand(): Promise<void> {
+    if (this.#refreshing) return this.#refreshing
+    if (this.#closed || this.#cooldownLeftMs() > 0) return
+    return this.#refresh()
+  }
+
+  /** One at a time; never rejects: what went wrong is kept in `#failure`. */
+  async #refresh(): Promise<void> {
+    return (this.#refreshing ??= this.#load().finally(() => {
+      this.#refreshing = undefined
+      this.#attemptedAtMs = this.#deps.clock.monotonic()
+      this.#schedule()
+    }))
+  }
+
+  async #load(): Promise<void> {
+    const { issuer, algorithms } = this.#settings
+    try {
+      const { keys, dropped } = await importJwks(await this.#document(), algorithms)
+      this.#replace(keys)
+      this.#failure = undefined
+      this.#deps.emit({ type: 'jwks.refreshed', issuer, keys: keys.length, dropped })
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error('unknown')
+      this.#discovered = undefined
+      this.#deps.emit({ type: 'jwks.failed', issuer, message: this.#failure.message })
+    }
+  }
+
+  async #document(): Promise<unknown> {
+    const { source, issuer, cache } = this.#settings
+    if (source.kind === 'given') return source.jwks
+    const signal = AbortSignal.timeout(cache.timeoutMs)
+    const { fetch } = this.#deps
+    if (source.kind === 'address') return fetchJson(fetch, source.url, signal)
+    this.#discovered ??= await discoverJwksUri(fetch, issuer, signal)
+    return fetchJson(fetch, this.#discovered, signal)
+  }
+
+  /** Keys that stay keep their identity; keys that left are retired, and with them every token that they verified. */
+  #replace(keys: readonly VerificationKey[]): void {
+    const held = new Map(this.#keys.map((key) => [key.identity, key]))
+    const next = keys.map((key) => held.get(key.identity) ?? key)
+    const staying = new Set(next)
+    for (const key of this.#keys) if (!staying.has(key)) key.retired = true
+    this.#keys = next
+    this.#byKid = new Map(next.flatMap((key) => (key.kid === undefined ? [] : [[key.kid, key]])))
+    this.#fetchedAtMs = this.#deps.clock.monotonic()
+  }
+
+  #schedule(): void {
+    if (this.#closed || this.#settings.source.kind === 'given') return
+    const { maxAgeSeconds } = this.#settings.cache
+    const afterSuccess = Math.max(maxAgeSeconds * 1000 * refreshAhead, this.#cooldownMs)
+    const delayMs = this.#failure ? this.#cooldownMs : afterSuccess
+    clearTimeout(this.#timer)
+    const dueMs = Math.min(Math.max(delayMs, minTimerMs), maxTimerMs)
+    this.#timer = setTimeout(() => void this.#refresh(), dueMs)
+    this.#timer.unref()
+  }
+
+  #unavailable(what: string): UnavailableError {
+    const why = this.#failure ? `: ${this.#failure.message}` : ''
+    return new UnavailableError('jwks', `${what} (issuer ${this.#settings.issuer})${why}`, {
+      retryAfterSeconds: this.#cooldownLeftMs() / 1000,
+      cause: this.#failure,
+    })
+  }
+}

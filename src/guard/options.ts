@@ -1,0 +1,166 @@
+import type { Request } from 'express'
+import type { GuardEvent } from '../events.ts'
+import {
+  assertOptions,
+  optionError,
+  readBoolean,
+  readChoice,
+  readFunction,
+  readNumber,
+  readOptions,
+  readString,
+  readStrings,
+} from '../options.ts'
+import type { Revocations } from '../revocation/revocations.ts'
+import type { ChallengeSettings } from './challenge.ts'
+import { defaultAlgorithms, supportedAlgorithms } from './keys/jwks.ts'
+import type { JwksCacheOptions } from './keys/key-set.ts'
+import type { RequireAuthOptions } from './require-auth-options.ts'
+import { readTrusts, type TrustSettings } from './trusts.ts'
+
+const where = 'requireAuth'
+
+/** Checked options, nothing optional about them. */
+export interface GuardSettings extends ChallengeSettings {
+  readonly trusts: readonly TrustSettings[]
+  readonly algorithms: ReadonlySet<string>
+  readonly strict: boolean
+  readonly clockToleranceSeconds: number
+  readonly maxTokenAgeSeconds: number | undefined
+  readonly credentials: 'required' | 'optional'
+  readonly getToken: ((req: Request) => string | undefined) | undefined
+  readonly revocations: Revocations | undefined
+  readonly maxCachedTokens: number
+  readonly onEvent: ((event: GuardEvent) => void) | undefined
+}
+
+const optionNames = [
+  'issuer',
+  'audience',
+  'jwksUri',
+  'jwks',
+  'algorithms',
+  'strict',
+  'clockToleranceSeconds',
+  'maxTokenAgeSeconds',
+  'credentials',
+  'getToken',
+  'revocations',
+  'maxCachedTokens',
+  'realm',
+  'resourceMetadataUrl',
+  'jwksCache',
+  'onEvent',
+] as const satisfies readonly (keyof RequireAuthOptions)[]
+
+/** The default of every option that has one. The README's tables are compared with these. */
+export const guardDefaults = {
+  strict: false,
+  clockToleranceSeconds: 5,
+  credentials: 'required',
+  maxCachedTokens: 10_000,
+  realm: 'api',
+  jwksCache: { maxAgeSeconds: 600, cooldownSeconds: 30, timeoutMs: 5000, maxStaleSeconds: 86_400 },
+} as const
+
+function readAlgorithms(value: unknown): ReadonlySet<string> {
+  if (value === undefined) return new Set(defaultAlgorithms)
+  if (!Array.isArray(value))
+    throw optionError(where, 'algorithms', 'must be a list of algorithm names')
+  const algorithms = readStrings(where, 'algorithms', value) ?? []
+  const unsupported = algorithms.find(
+    (name) => !supportedAlgorithms.some((known) => known === name),
+  )
+  if (unsupported !== undefined) {
+    throw optionError(
+      where,
+      'algorithms',
+      `must hold asymmetric algorithms only, of ${supportedAlgorithms.join(', ')}: ` +
+        'with a shared secret every server that verifies could also forge',
+    )
+  }
+  return new Set(algorithms)
+}
+
+function readCache(value: unknown): Required<JwksCacheOptions> {
+  const defaults = guardDefaults.jwksCache
+  const cache = readOptions(
+    `${where}: jwksCache`,
+    value === undefined ? {} : value,
+    Object.keys(defaults),
+  )
+  const read = (name: keyof typeof defaults, min: number): number =>
+    readNumber(where, `jwksCache.${name}`, cache[name], { fallback: defaults[name], min })
+  return {
+    maxAgeSeconds: read('maxAgeSeconds', 0.1),
+    cooldownSeconds: read('cooldownSeconds', 0),
+    timeoutMs: read('timeoutMs', 1),
+    maxStaleSeconds: read('maxStaleSeconds', 0),
+  }
+}
+
+function readRevocations(value: unknown): Revocations | undefined {
+  if (value === undefined) return undefined
+  const candidate = (value ?? {}) as Record<string, unknown>
+  const methods = [candidate['check'], candidate['onKickOut'], candidate['ready']]
+  if (!methods.every((method) => typeof method === 'function')) {
+    throw optionError(
+      where,
+      'revocations',
+      'must be Revocations: memoryRevocations(), redisRevocations(redis), or the "revocations" of an issuer',
+    )
+  }
+  return value as Revocations
+}
+
+/**
+ * Checks options and completes them.
+ *
+ * @throws TypeError that names the option
+ */
+export function readSettings(options: RequireAuthOptions): GuardSettings {
+  assertOptions(where, options, optionNames)
+  const algorithms = readAlgorithms(options.algorithms)
+  const cache = readCache(options.jwksCache)
+  const defaults = guardDefaults
+  return {
+    trusts: readTrusts(options, algorithms, cache),
+    algorithms,
+    strict: readBoolean(where, 'strict', options.strict, defaults.strict),
+    clockToleranceSeconds: readNumber(
+      where,
+      'clockToleranceSeconds',
+      options.clockToleranceSeconds,
+      {
+        fallback: defaults.clockToleranceSeconds,
+        min: 0,
+        max: 600,
+      },
+    ),
+    maxTokenAgeSeconds:
+      options.maxTokenAgeSeconds === undefined
+        ? undefined
+        : readNumber(where, 'maxTokenAgeSeconds', options.maxTokenAgeSeconds, {
+            fallback: 0,
+            min: 1,
+          }),
+    credentials: readChoice(
+      where,
+      'credentials',
+      options.credentials,
+      ['required', 'optional'],
+      defaults.credentials,
+    ),
+    getToken: readFunction(where, 'getToken', options.getToken),
+    revocations: readRevocations(options.revocations),
+    maxCachedTokens: readNumber(where, 'maxCachedTokens', options.maxCachedTokens, {
+      fallback: defaults.maxCachedTokens,
+      min: 0,
+      max: 10_000_000,
+      integer: true,
+    }),
+    realm: readString(where, 'realm', options.realm) ?? defaults.realm,
+    resourceMetadataUrl: readString(where, 'resourceMetadataUrl', options.resourceMetadataUrl),
+    onEvent: readFunction(where, 'onEvent', options.onEvent),
+  }
+}

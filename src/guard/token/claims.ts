@@ -1,0 +1,132 @@
+import type { JWTHeaderParameters, JWTPayload } from 'jose'
+import type { AccessTokenClaims } from '../../auth.ts'
+import { AuthError, type AuthErrorReason } from '../../errors.ts'
+import { isIdentifier } from '../../identifier.ts'
+
+/** What a guard asks of claims beyond what jose checks. */
+export interface ClaimsPolicy {
+  readonly strict: boolean
+  readonly clockToleranceSeconds: number
+  /** Set where kick-outs are checked: the longest time that a revocation is kept. */
+  readonly retentionSeconds: number | undefined
+  readonly checksRevocations: boolean
+}
+
+const accessTokenTypes = /^(application\/)?at\+jwt$/i
+const untypedTokenTypes = /^(application\/)?jwt$/i
+/** Claims of ID tokens and logout tokens, which no access token has. */
+const foreignClaims = ['nonce', 'at_hash', 'events'] as const
+const idClaims = ['sub', 'jti', 'sid', 'client_id', 'azp'] as const
+/** @see RFC 9068 §2.2 */
+const strictClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'] as const
+
+function refuse(reason: AuthErrorReason, message: string): never {
+  throw new AuthError('invalid_token', reason, message)
+}
+
+/**
+ * Checks that a token says it is an access token.
+ *
+ * @throws AuthError `type`
+ * @see RFC 9068 §4, RFC 8725 §3.11
+ */
+export function assertType(header: JWTHeaderParameters, strict: boolean): void {
+  const typ: unknown = header.typ
+  if (typ === undefined && !strict) return
+  if (typeof typ === 'string') {
+    if (accessTokenTypes.test(typ) || (!strict && untypedTokenTypes.test(typ))) return
+  }
+  refuse(
+    'type',
+    strict ? 'The "typ" of the token is not at+jwt' : 'The "typ" is not that of an access token',
+  )
+}
+
+function assertTimes(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: number): void {
+  for (const name of ['exp', 'nbf', 'iat'] as const) {
+    const value: unknown = payload[name]
+    if (value !== undefined && !(typeof value === 'number' && Number.isFinite(value))) {
+      refuse('claims', `The "${name}" of the token is not a finite number`)
+    }
+  }
+  const { exp, iat } = payload
+  if (exp === undefined) refuse('claims', 'The token has no "exp"')
+  if (iat !== undefined && iat > nowSeconds + policy.clockToleranceSeconds) {
+    refuse(
+      'not_yet_valid',
+      'The "iat" of the token is in the future: the clock of its issuer is ahead of ours',
+    )
+  }
+  if (!policy.checksRevocations) return
+  if (iat === undefined)
+    refuse('claims', 'The token has no "iat", which kick-outs are compared with')
+  if (policy.retentionSeconds === undefined) return
+  // From the issue rather than from now: a kick-out may have come right after the issue.
+  const lifetime = exp - Math.min(iat, nowSeconds) + 2 * policy.clockToleranceSeconds
+  if (lifetime > policy.retentionSeconds) {
+    refuse(
+      'claims',
+      `The token lives for ${Math.ceil(lifetime)} s (tolerance included) but kick-outs are kept for ` +
+        `${policy.retentionSeconds} s, so it could outlive its own: raise "retentionSeconds" of the revocations`,
+    )
+  }
+}
+
+function assertIds(payload: JWTPayload): void {
+  for (const name of idClaims) {
+    if (payload[name] !== undefined && !isIdentifier(payload[name])) {
+      refuse(
+        'claims',
+        `The "${name}" of the token is not a non-empty string of at most 255 well-formed characters`,
+      )
+    }
+  }
+  const version: unknown = payload['session_version']
+  if (version !== undefined && !(typeof version === 'number' && Number.isFinite(version))) {
+    refuse('claims', 'The "session_version" of the token is not a finite number')
+  }
+}
+
+/**
+ * Checks the claims of a token whose signature, issuer, audience and expiry jose has verified.
+ *
+ * @throws AuthError `type`, `claims`, `not_yet_valid`, `audience` or `binding`
+ * @see RFC 9068 §2.2 and §4, RFC 8725 §3.7 to §3.12, RFC 9449 §7.1
+ */
+export function assertClaims(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: number): void {
+  const foreign = foreignClaims.find((name) => payload[name] !== undefined)
+  if (foreign)
+    refuse('type', `The token has "${foreign}": it is an ID or logout token, not an access token`)
+  if (policy.strict) {
+    const missing = strictClaims.find((name) => payload[name] === undefined)
+    if (missing) refuse('claims', `The token has no "${missing}", which RFC 9068 requires`)
+  }
+  assertTimes(payload, policy, nowSeconds)
+  assertIds(payload)
+  if (Array.isArray(payload.aud) && !payload.aud.every((member) => typeof member === 'string')) {
+    refuse('audience', 'The "aud" of the token has members that are not strings')
+  }
+  if (payload['cnf'] !== undefined) {
+    refuse('binding', 'The token is bound to a key (DPoP or mTLS) and was sent as a plain bearer')
+  }
+}
+
+function deepFreeze(value: object): void {
+  for (const name in value) {
+    const member = (value as Record<string, unknown>)[name]
+    if (typeof member === 'object' && member !== null) deepFreeze(member)
+  }
+  Object.freeze(value)
+}
+
+/** Freezes an object from outside, all the way down, and takes its prototype away: `constructor` is a claim like others. */
+export function toFrozenRecord<Content extends object>(content: Content): Readonly<Content> {
+  // Copied first and stripped then: an object that is created without a prototype is a slow one in V8.
+  const record = Object.setPrototypeOf({ ...content }, null) as Content
+  deepFreeze(record)
+  return record
+}
+
+export function toAccessTokenClaims(payload: JWTPayload): AccessTokenClaims {
+  return toFrozenRecord(payload) as unknown as AccessTokenClaims
+}

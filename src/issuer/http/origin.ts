@@ -1,0 +1,42 @@
+import { GrantError } from '../../errors.ts'
+import type { IssuerSettings } from '../options.ts'
+
+/** The headers by which a browser tells where a request comes from. */
+export interface OriginHeaders {
+  readonly origin?: string | undefined
+  readonly 'sec-fetch-site'?: string | string[] | undefined
+}
+
+/**
+ * Whether a browser may read the answer from this page: our own pages need no permission, allowed ones are named exactly.
+ */
+export function corsOrigin(headers: OriginHeaders, settings: IssuerSettings): string | undefined {
+  const { origin } = headers
+  return origin !== undefined && settings.allowedOrigins.has(origin) ? origin : undefined
+}
+
+/**
+ * Asserts that a request that uses the cookie was made by one of our own pages. A cookie is sent whoever asks for it, and
+ * `SameSite` alone leaves gaps (a fresh Lax cookie, a sibling subdomain).
+ *
+ * @throws GrantError `access_denied`
+ */
+export function assertOwnPage(headers: OriginHeaders, settings: IssuerSettings): void {
+  const { origin } = headers
+  const isOurs =
+    origin === undefined
+      ? headers['sec-fetch-site'] === 'same-origin'
+      : origin === settings.ownOrigin || settings.allowedOrigins.has(origin)
+  if (!isOurs) {
+    throw new GrantError(
+      'access_denied',
+      'origin',
+      'The request does not come from a page that may use the refresh cookie',
+      {
+        message:
+          'Refused a request with the refresh cookie: its Origin (or Sec-Fetch-Site) is neither of the issuer ' +
+          'nor in "allowedOrigins"',
+      },
+    )
+  }
+}

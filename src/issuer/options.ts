@@ -1,0 +1,202 @@
+import { systemClock } from '../clock.ts'
+import type { IssuerEvent } from '../events.ts'
+import { isIdentifier } from '../identifier.ts'
+import {
+  assertOptions,
+  isSecureUrl,
+  optionError,
+  readBoolean,
+  readFunction,
+  readNumber,
+  readString,
+  readStrings,
+} from '../options.ts'
+import type { Client } from './http/clients.ts'
+import { Clients } from './http/clients.ts'
+import { type CookieOptions, type CookieSettings, readCookieSettings } from './http/cookie.ts'
+import { memoryStore } from './sessions/memory-session-store.ts'
+import { RefreshTokens } from './tokens/refresh-token.ts'
+import type { SessionInfo, SessionStore } from './sessions/session-store.ts'
+import {
+  readSessionOptions,
+  sessionDefaults,
+  type SessionOptions,
+  type SessionSettings,
+} from './sessions/session-options.ts'
+import { type SigningJwk, SigningKeys } from './tokens/signing-keys.ts'
+
+const where = 'createIssuer'
+
+/** Extra claims of an access token. Asked again at each refresh. */
+export type ExtraClaims = (
+  session: SessionInfo,
+) => Record<string, unknown> | undefined | Promise<Record<string, unknown> | undefined>
+
+export interface IssuerOptions {
+  /** The `iss` of its tokens and the base of its URLs: `https:`, or `http:` on a loopback host. */
+  issuer: string
+  /** The `aud` of its tokens. */
+  audience: string | string[]
+  /** Private JWKs. The first signs, all are published. */
+  signingKeys: SigningJwk[]
+  /** 32 bytes or more. Of several the first makes tokens, all verify them. */
+  refreshTokenSecret: string | Uint8Array | (string | Uint8Array)[]
+  /** Where sessions live. `memoryStore()` unless given, which is for development. */
+  store?: SessionStore
+  /**
+   * 60 to 3600.
+   *
+   * @defaultValue 600
+   */
+  accessTokenTtlSeconds?: number
+  /** Lifts the limits of `accessTokenTtlSeconds`. The revocations' `retentionSeconds` has to follow. */
+  dangerouslyAllowAnyAccessTokenTtl?: boolean
+  session?: SessionOptions
+  claims?: ExtraClaims
+  /** The clients that are known. Without a list any `client_id` is a public client. */
+  clients?: Client[]
+  /** Keeps refresh tokens in a cookie that no script can read. */
+  cookie?: CookieOptions
+  /** Origins of web pages that may call this issuer, exactly as browsers send them. */
+  allowedOrigins?: string[]
+  onEvent?: (event: IssuerEvent) => void
+}
+
+const optionNames = [
+  'issuer',
+  'audience',
+  'signingKeys',
+  'refreshTokenSecret',
+  'store',
+  'accessTokenTtlSeconds',
+  'dangerouslyAllowAnyAccessTokenTtl',
+  'session',
+  'claims',
+  'clients',
+  'cookie',
+  'allowedOrigins',
+  'onEvent',
+] as const satisfies readonly (keyof IssuerOptions)[]
+
+/** The default of every option that has one. The README's tables are compared with these. */
+export const issuerDefaults = {
+  accessTokenTtlSeconds: 600,
+  session: sessionDefaults,
+} as const
+
+/** Tolerance of resource servers on both sides, as CONTRACT of `retentionSeconds` asks for. */
+const toleranceRoomSeconds = 10
+
+/** Checked options, nothing optional about them. */
+export interface IssuerSettings {
+  readonly issuer: string
+  readonly audience: string | readonly string[]
+  readonly keys: SigningKeys
+  readonly refreshTokens: RefreshTokens
+  readonly store: SessionStore
+  readonly usesDefaultStore: boolean
+  readonly accessTokenTtlSeconds: number
+  readonly session: SessionSettings
+  readonly claims: ExtraClaims | undefined
+  readonly clients: Clients
+  readonly cookie: CookieSettings | undefined
+  /** The issuer's own origin and those allowed: from where state may be changed in cookie mode. */
+  readonly ownOrigin: string
+  readonly allowedOrigins: ReadonlySet<string>
+  readonly onEvent: ((event: IssuerEvent) => void) | undefined
+}
+
+function readIssuer(value: unknown): string {
+  const issuer = readString(where, 'issuer', value)
+  if (issuer === undefined) throw optionError(where, 'issuer', 'is missing')
+  const url = URL.canParse(issuer) ? new URL(issuer) : undefined
+  const isBare = url && url.search + url.hash + url.username + url.password === ''
+  if (!isBare || !isSecureUrl(url) || !isIdentifier(issuer)) {
+    throw optionError(
+      where,
+      'issuer',
+      'must be an https: URL without query, fragment or password (http: only on a loopback host)',
+    )
+  }
+  return issuer
+}
+
+function readAccessTokenTtl(options: IssuerOptions, store: SessionStore): number {
+  const unlimited = readBoolean(
+    where,
+    'dangerouslyAllowAnyAccessTokenTtl',
+    options.dangerouslyAllowAnyAccessTokenTtl,
+    false,
+  )
+  const ttl = readNumber(where, 'accessTokenTtlSeconds', options.accessTokenTtlSeconds, {
+    fallback: issuerDefaults.accessTokenTtlSeconds,
+    min: unlimited ? 1 : 60,
+    ...(!unlimited && { max: 3600 }),
+    integer: true,
+  })
+  if (ttl + toleranceRoomSeconds > store.retentionSeconds) {
+    throw optionError(
+      where,
+      'accessTokenTtlSeconds',
+      `must leave room in the store's "retentionSeconds" (${store.retentionSeconds}): ` +
+        'a token must not outlive its own kick-out. Raise retentionSeconds, here and on the resource servers',
+    )
+  }
+  return ttl
+}
+
+function readOrigins(value: unknown): ReadonlySet<string> {
+  const isEmpty = value === undefined || (Array.isArray(value) && value.length === 0)
+  const list = isEmpty ? [] : (readStrings(where, 'allowedOrigins', value) ?? [])
+  for (const origin of list) {
+    const isExact = URL.canParse(origin) && new URL(origin).origin === origin
+    if (!isExact || !/^https?:/.test(origin) || origin.includes('*')) {
+      throw optionError(
+        where,
+        'allowedOrigins',
+        "must hold origins as browsers send them, such as 'https://app.example.com': no path, no slash at the end, no wildcard",
+      )
+    }
+  }
+  return new Set(list)
+}
+
+function assertStore(store: unknown): asserts store is SessionStore {
+  const candidate = store as Partial<SessionStore> | null
+  if (typeof candidate?.rotate !== 'function' || typeof candidate.start !== 'function') {
+    throw optionError(where, 'store', 'must be a session store: memoryStore() or redisStore(redis)')
+  }
+}
+
+/**
+ * Checks options and completes them.
+ *
+ * @throws TypeError that names the option
+ */
+export function readSettings(options: IssuerOptions): IssuerSettings {
+  assertOptions(where, options, optionNames)
+  const issuer = readIssuer(options.issuer)
+  const audience = readStrings(where, 'audience', options.audience)
+  if (audience === undefined) throw optionError(where, 'audience', 'is missing')
+  // `null` is no absent store: it is one that somebody forgot to make.
+  const store = options.store === undefined ? memoryStore() : options.store
+  assertStore(store)
+  const accessTokenTtlSeconds = readAccessTokenTtl(options, store)
+  const { origin } = new URL(issuer)
+  return {
+    issuer,
+    audience: Array.isArray(options.audience) ? audience : (audience[0] ?? ''),
+    keys: new SigningKeys(options.signingKeys, systemClock, accessTokenTtlSeconds * 1000),
+    refreshTokens: new RefreshTokens(options.refreshTokenSecret, issuer),
+    store,
+    usesDefaultStore: options.store === undefined,
+    accessTokenTtlSeconds,
+    session: readSessionOptions(options.session),
+    claims: readFunction(where, 'claims', options.claims),
+    clients: new Clients(options.clients),
+    cookie: readCookieSettings(options.cookie, issuer),
+    ownOrigin: origin,
+    allowedOrigins: readOrigins(options.allowedOrigins),
+    onEvent: readFunction(where, 'onEvent', options.onEvent),
+  }
+}

@@ -1,0 +1,244 @@
+import { type Clock, systemClock } from '../../clock.ts'
+import { UnavailableError } from '../../errors.ts'
+import { assertOptions, readNumber } from '../../options.ts'
+import { createMemoryRevocations } from '../../revocation/memory-revocations.ts'
+import { type AuditedRevocations, defaultRetentionSeconds } from '../../revocation/revocations.ts'
+import type { ResolvedTarget } from '../../revocation/target.ts'
+import { MemoryHorizons } from './memory-horizons.ts'
+import type {
+  NewSession,
+  RotateOutcome,
+  RotateRequest,
+  SessionRecord,
+  SessionStore,
+  StartOutcome,
+} from './session-store.ts'
+
+export interface MemoryStoreOptions {
+  /**
+   * How long a revocation is kept, seconds.
+   *
+   * @defaultValue 3720
+   */
+  retentionSeconds?: number
+}
+
+interface Kept extends SessionRecord {
+  counter: number
+  rotatedAt: number
+  lastSeenAt: number
+  idleUntil: number
+  readonly absoluteUntil: number
+}
+
+/** Issuer and subject as one key that no other pair has. */
+function userKey(issuer: string, subject: string): string {
+  return JSON.stringify([issuer, subject])
+}
+
+/**
+ * Sessions in this process: for development and tests, or a single server. A restart forgets them all.
+ *
+ * @throws TypeError for wrong options
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): SessionStore {
+  return new MemorySessionStore(options, systemClock)
+}
+
+export class MemorySessionStore implements SessionStore {
+  readonly retentionSeconds: number
+  readonly #clock: Clock
+  readonly #sessions = new Map<string, Kept>()
+  readonly #bySubject = new Map<string, Set<string>>()
+  readonly #horizons = new MemoryHorizons()
+  readonly #revocations: AuditedRevocations
+  #closed = false
+
+  constructor(options: MemoryStoreOptions, clock: Clock) {
+    assertOptions('memoryStore', options, ['retentionSeconds'])
+    this.retentionSeconds = readNumber(
+      'memoryStore',
+      'retentionSeconds',
+      options.retentionSeconds,
+      {
+        fallback: defaultRetentionSeconds,
+        min: 1,
+      },
+    )
+    this.#clock = clock
+    this.#revocations = createMemoryRevocations(
+      { retentionSeconds: this.retentionSeconds },
+      { clock, onTarget: (target, at) => this.#endTargeted(target, at) },
+    )
+  }
+
+  partitionOf(): number {
+    return 0
+  }
+
+  async start(session: NewSession): Promise<StartOutcome> {
+    this.#assertOpen()
+    const now = this.#clock.now()
+    this.#sweep(now)
+    const user = userKey(session.issuer, session.subject)
+    const live = this.#liveSessions(user, now)
+    const surplus =
+      session.maxPerSubject === undefined ? 0 : live.length + 1 - session.maxPerSubject
+    if (surplus > 0 && session.whenFull === 'refuse') return { outcome: 'full' }
+    const ended = live.slice(live.length - Math.max(surplus, 0)).map(({ sessionId }) => sessionId)
+    // Memory revocations act before they are awaited; awaiting them last keeps this method one step.
+    const kickOuts = ended.map(async (sessionId) =>
+      this.#revocations.kickOut({ issuer: session.issuer, session: sessionId }),
+    )
+    const kept: Kept = {
+      sessionId: session.sessionId,
+      issuer: session.issuer,
+      subject: session.subject,
+      clientId: session.clientId,
+      scopes: session.scopes,
+      device: session.device,
+      authentication: session.authentication,
+      startedAt: now,
+      lastSeenAt: now,
+      version: this.#horizons.versionOf(session.issuer, session.subject, now),
+      counter: 0,
+      rotatedAt: now,
+      idleUntil: now + session.idleTtlMs,
+      absoluteUntil: now + session.absoluteTtlMs,
+      get expiresAt() {
+        return Math.min(this.idleUntil, this.absoluteUntil)
+      },
+    }
+    this.#sessions.set(kept.sessionId, kept)
+    const sids = this.#bySubject.get(user)
+    if (sids) sids.add(kept.sessionId)
+    else this.#bySubject.set(user, new Set([kept.sessionId]))
+    await Promise.all(kickOuts)
+    return { outcome: 'started', session: toRecord(kept), ended }
+  }
+
+  async rotate(request: RotateRequest): Promise<RotateOutcome> {
+    this.#assertOpen()
+    const now = this.#clock.now()
+    const kept = this.#sessions.get(request.sessionId)
+    if (!kept || this.#horizons.isOver(kept)) return { outcome: 'ended' }
+    if (request.clientId !== undefined && request.clientId !== kept.clientId)
+      return { outcome: 'client' }
+    const isRetry =
+      request.counter === kept.counter - 1 &&
+      request.graceMs > 0 &&
+      now - kept.rotatedAt <= request.graceMs
+    if (request.counter < kept.counter && !isRetry) {
+      await this.#revocations.kickOut(
+        { issuer: kept.issuer, session: kept.sessionId },
+        { reason: 'a superseded refresh token was used again' },
+      )
+      return { outcome: 'reused', session: toRecord(kept) }
+    }
+    if (now >= kept.expiresAt) return { outcome: 'expired' }
+    if (request.scopes?.some((scope) => !kept.scopes.includes(scope))) return { outcome: 'scope' }
+    const outcome = isRetry
+      ? 'retried'
+      : request.counter > kept.counter
+        ? 'fast_forwarded'
+        : 'rotated'
+    if (!isRetry) {
+      kept.counter = request.counter + 1
+      kept.rotatedAt = now
+    }
+    kept.lastSeenAt = now
+    kept.idleUntil = now + request.idleTtlMs
+    return { outcome, session: toRecord(kept), counter: kept.counter, now }
+  }
+
+  async find(sessionId: string): Promise<SessionRecord | undefined> {
+    this.#assertOpen()
+    const kept = this.#sessions.get(sessionId)
+    return Promise.resolve(kept && !this.#horizons.isOver(kept) ? toRecord(kept) : undefined)
+  }
+
+  async list(issuer: string, subject: string): Promise<SessionRecord[]> {
+    this.#assertOpen()
+    const live = this.#liveSessions(userKey(issuer, subject), this.#clock.now())
+    return Promise.resolve(live.map(toRecord))
+  }
+
+  revocations(): AuditedRevocations {
+    return this.#revocations
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#revocations.close()
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new UnavailableError('sessions', 'The session store was closed')
+  }
+
+  /** The part of a kick-out that concerns sessions. */
+  #endTargeted(target: ResolvedTarget, at: number): { sessionsEnded: number; version?: number } {
+    switch (target.level) {
+      case 'token':
+        return { sessionsEnded: 0 }
+      case 'session': {
+        const kept = this.#sessions.get(target.id)
+        if (kept?.issuer !== target.issuer) return { sessionsEnded: 0 }
+        this.#delete(kept)
+        return { sessionsEnded: at < kept.expiresAt ? 1 : 0 }
+      }
+      case 'subject': {
+        const user = userKey(target.issuer, target.id)
+        const live = this.#liveSessions(user, at)
+        const version = this.#horizons.raiseVersion(target.issuer, target.id, at)
+        for (const kept of live) this.#delete(kept)
+        return { sessionsEnded: live.length, version }
+      }
+      case 'client':
+      case 'everyone': {
+        this.#horizons.raise(target.issuer, target.level, target.id, at)
+        const over = [...this.#sessions.values()].filter((kept) => this.#horizons.isOver(kept))
+        for (const kept of over) this.#delete(kept)
+        return { sessionsEnded: over.filter((kept) => at < kept.expiresAt).length }
+      }
+    }
+  }
+
+  #delete(kept: Kept): void {
+    const user = userKey(kept.issuer, kept.subject)
+    const sids = this.#bySubject.get(user)
+    this.#sessions.delete(kept.sessionId)
+    sids?.delete(kept.sessionId)
+    if (sids?.size === 0) this.#bySubject.delete(user)
+  }
+
+  /** Whoever does not come back must not stay for ever: the oldest stand first, and go when even reuse is past. */
+  #sweep(now: number): void {
+    for (const kept of this.#sessions.values()) {
+      if (now < kept.absoluteUntil + this.retentionSeconds * 1000) return
+      this.#delete(kept)
+    }
+  }
+
+  /** The last used first. Lets go of sessions whose time is up for longer than anybody could reuse a token of theirs. */
+  #liveSessions(user: string, now: number): Kept[] {
+    const live: Kept[] = []
+    for (const sessionId of this.#bySubject.get(user) ?? []) {
+      const kept = this.#sessions.get(sessionId)
+      if (!kept || this.#horizons.isOver(kept)) continue
+      if (now < kept.expiresAt) live.push(kept)
+      else if (now >= kept.expiresAt + this.retentionSeconds * 1000) this.#delete(kept)
+    }
+    // Of two that were used in the same millisecond, the one that began later stands first.
+    return live.reverse().sort((a, b) => b.lastSeenAt - a.lastSeenAt)
+  }
+}
+
+function toRecord(kept: Kept): SessionRecord {
+  const { sessionId, issuer, subject, clientId, scopes, device, authentication } = kept
+  const { startedAt, lastSeenAt, expiresAt, version } = kept
+  return {
+    ...{ sessionId, issuer, subject, clientId, scopes, device, authentication },
+    ...{ startedAt, lastSeenAt, expiresAt, version },
+  }
+}

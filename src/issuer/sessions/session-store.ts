@@ -1,0 +1,138 @@
+import type { AuditedRevocations } from '../../revocation/revocations.ts'
+
+/** Where a session was started, for the user to recognise it by. Each text at most 255 characters. */
+export interface Device {
+  name?: string
+  ip?: string
+  userAgent?: string
+}
+
+/** What is told of a session. Times in milliseconds since the epoch. */
+export interface SessionInfo {
+  sessionId: string
+  subject: string
+  clientId?: string
+  scopes: string[]
+  device?: Device
+  startedAt: number
+  lastSeenAt: number
+  /** When it ends if nothing happens any more: the idle or the absolute lifetime, whichever is sooner. */
+  expiresAt: number
+}
+
+/** How the user signed in; goes into each access token. */
+export interface Authentication {
+  readonly acr?: string
+  readonly amr?: readonly string[]
+  /** NumericDate, seconds. */
+  readonly authTime?: number
+}
+
+/** A session as a store keeps it: the same size, however often it is refreshed. */
+export interface SessionRecord {
+  readonly sessionId: string
+  readonly issuer: string
+  readonly subject: string
+  readonly clientId: string | undefined
+  readonly scopes: readonly string[]
+  readonly device: Device | undefined
+  readonly authentication: Authentication
+  readonly startedAt: number
+  readonly lastSeenAt: number
+  readonly expiresAt: number
+  /** The user's version when the session began; a kick-out of the user raises the user's and leaves this one behind. */
+  readonly version: number
+}
+
+export interface NewSession {
+  readonly sessionId: string
+  readonly issuer: string
+  readonly subject: string
+  readonly clientId: string | undefined
+  readonly scopes: readonly string[]
+  readonly device: Device | undefined
+  readonly authentication: Authentication
+  readonly idleTtlMs: number
+  readonly absoluteTtlMs: number
+  readonly maxPerSubject: number | undefined
+  readonly whenFull: 'end-oldest' | 'refuse'
+}
+
+export type StartOutcome =
+  /** `ended`: sessions that had to go for it. */
+  | {
+      readonly outcome: 'started'
+      readonly session: SessionRecord
+      readonly ended: readonly string[]
+    }
+  /** The user has `maxPerSubject` sessions, and none is to be ended. */
+  | { readonly outcome: 'full' }
+
+export interface RotateRequest {
+  readonly sessionId: string
+  /** The counter of the refresh token presented. Its MAC was verified before. */
+  readonly counter: number
+  /** The client that presents it, where it said so. */
+  readonly clientId: string | undefined
+  /** Scopes asked for, where narrower ones are. */
+  readonly scopes: readonly string[] | undefined
+  readonly graceMs: number
+  readonly idleTtlMs: number
+}
+
+export type RotateOutcome =
+  /**
+   * - `rotated`: the current token; `counter` is its successor's.
+   * - `fast_forwarded`: a token newer than the record, since the store lost a write; the record moved forward.
+   * - `retried`: the token before the current one, within the grace; `counter` is the current one's, nothing moved.
+   */
+  | {
+      readonly outcome: 'rotated' | 'fast_forwarded' | 'retried'
+      readonly session: SessionRecord
+      readonly counter: number
+      /** The store's clock, milliseconds. */
+      readonly now: number
+    }
+  /** A superseded token: the session is ended and its access tokens are revoked. */
+  | { readonly outcome: 'reused'; readonly session: SessionRecord }
+  /** Nothing changed: no such session any more, its time is up, another client's, or a scope that it does not have. */
+  | { readonly outcome: 'ended' | 'expired' | 'client' | 'scope' }
+
+/**
+ * Where sessions live, beside the revocation state of the same users. Every method is atomic, judges time by the store's
+ * clock alone, and rejects (with `UnavailableError`) only when the store failed.
+ *
+ * A store never holds a refresh token, nor anything that one can be made from.
+ */
+export interface SessionStore {
+  readonly retentionSeconds: number
+  /** The partition that everything about a user lies in. It stands in the ids that are made for the user. */
+  partitionOf(issuer: string, subject: string): number
+  /** Not safe to repeat under another `sessionId`. The user's version is read in the same step. */
+  start(session: NewSession): Promise<StartOutcome>
+  /** Safe to repeat within the grace: a repeated rotation is a retry. Reuse is judged before expiry and before scope. */
+  rotate(request: RotateRequest): Promise<RotateOutcome>
+  /** `undefined` where there is no such session. */
+  find(sessionId: string): Promise<SessionRecord | undefined>
+  /** Live sessions of a user, the last used first. */
+  list(issuer: string, subject: string): Promise<SessionRecord[]>
+  /**
+   * The revocation state that lies in the same store; its `kickOut` ends the sessions concerned in the same step.
+   * One per store, however many issuers ask for it. Several may, so targets always name the issuer that they mean.
+   */
+  revocations(issuer: string): AuditedRevocations
+  close(): Promise<void>
+}
+
+export function toSessionInfo(record: SessionRecord): SessionInfo {
+  return {
+    sessionId: record.sessionId,
+    subject: record.subject,
+    ...(record.clientId !== undefined && { clientId: record.clientId }),
+    scopes: [...record.scopes],
+    ...(record.device && { device: { ...record.device } }),
+    startedAt: record.startedAt,
+    lastSeenAt: record.lastSeenAt,
+    expiresAt: record.expiresAt,
+  }
+}

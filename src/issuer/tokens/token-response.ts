@@ -1,0 +1,44 @@
+import { makeAccessToken } from './access-token.ts'
+import type { IssuerContext } from '../context.ts'
+import type { RefreshTokenParts } from './refresh-token.ts'
+import type { SessionRecord } from '../sessions/session-store.ts'
+
+/** @see RFC 6749 §5.1 */
+export interface TokenResponse {
+  access_token: string
+  token_type: 'Bearer'
+  /** Seconds. */
+  expires_in: number
+  refresh_token: string
+  /** Absent where the session has none. */
+  scope?: string
+  session_id: string
+}
+
+/** Tokens of a session, as a login or a refresh gives them out. `expiresAt` is the session's, milliseconds. */
+export interface IssuedTokens {
+  readonly response: TokenResponse
+  readonly sessionTtlSeconds: number
+}
+
+/** Makes the access token, and the refresh token with the given counter. */
+export async function issueTokens(
+  session: SessionRecord,
+  parts: RefreshTokenParts,
+  scopes: readonly string[],
+  now: number,
+  extraClaims: Record<string, unknown>,
+  context: IssuerContext,
+): Promise<IssuedTokens> {
+  return {
+    response: {
+      access_token: await makeAccessToken(session, scopes, now, extraClaims, context),
+      token_type: 'Bearer',
+      expires_in: context.accessTokenTtlSeconds,
+      refresh_token: context.refreshTokens.make(parts),
+      ...(scopes.length > 0 && { scope: scopes.join(' ') }),
+      session_id: session.sessionId,
+    },
+    sessionTtlSeconds: (session.expiresAt - now) / 1000,
+  }
+}

@@ -1,0 +1,65 @@
+import { UnavailableError, type UnavailableReason } from '../../errors.ts'
+
+const maxDetailLength = 160
+
+/** Errors of sockets may come from another realm, where `instanceof` does not know them. */
+function messageOf(error: unknown): string | undefined {
+  const message = (error as { message?: unknown } | null | undefined)?.message
+  return typeof message === 'string' ? message : undefined
+}
+
+/** A Redis that is set up in a way that cannot work. Waiting does not heal it; somebody has to change a setting. */
+export class UnfitRedis extends Error {
+  override readonly name = 'UnfitRedis'
+}
+
+/**
+ * What went wrong, in one line. The error itself is never passed on: ioredis hangs the command with all its arguments on
+ * it, and those would end up in logs.
+ */
+export function describeFailure(error: unknown): string {
+  const message = messageOf(error)
+  if (message === undefined) return 'unknown'
+  const partitions = /KICKOUTPARTITIONS (\S+)/.exec(message)?.[1]
+  if (partitions !== undefined) {
+    return `Redis holds data of ${partitions} partitions: set "partitions" to that, or use another "prefix"`
+  }
+  const [line = ''] = message.split(/\n|, with args beginning with/)
+  return line.slice(0, maxDetailLength)
+}
+
+/** Whether the connection leads to a server that is not, or no longer, the primary. */
+export function isDemoted(error: unknown): boolean {
+  return (
+    error instanceof Error && /^(READONLY|UNBLOCKED|MOVED|MASTERDOWN|LOADING)\b/.test(error.message)
+  )
+}
+
+/** Whether the user of the connection lacks a permission (ACL). */
+export function isForbidden(error: unknown): boolean {
+  return (
+    error instanceof Error && /\bNOPERM\b|ACL failure|can't run this command/.test(error.message)
+  )
+}
+
+/** Whether the data in Redis was laid out for another number of partitions. */
+export function isUnfit(error: unknown): boolean {
+  return (
+    error instanceof UnfitRedis ||
+    (error instanceof Error && error.message.includes('KICKOUTPARTITIONS'))
+  )
+}
+
+export function toUnavailable(
+  reason: UnavailableReason,
+  what: string,
+  error: unknown,
+): UnavailableError {
+  if (error instanceof UnavailableError) return error
+  return new UnavailableError(reason, `${what}: ${describeFailure(error)}`)
+}
+
+/** The same, without what ioredis hangs on it. */
+export function toUnfit(error: unknown): UnfitRedis {
+  return new UnfitRedis(describeFailure(error))
+}

@@ -1,0 +1,18 @@
+import type { Revocations } from '../../revocation/revocations.ts'
+import { redisRevocations } from '../index.ts'
+import type { RedisRevocationsOptions } from '../options.ts'
+
+/**
+ * Revocations on the Redis at a URL, with a client of their own.
+ *
+ * @throws Error when ioredis is not installed
+ */
+export async function redisRevocationsFromUrl(
+  url: string,
+  options: RedisRevocationsOptions,
+): Promise<Revocations> {
+  const { Redis } = await import('ioredis').catch(() => {
+    throw new Error('KICKOUT_REDIS_URL is set but ioredis is not installed: npm install ioredis')
+  })
+  return redisRevocations(new Redis(url, { lazyConnect: true }), options)
+}

@@ -1,0 +1,223 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { type Clock, instantOf } from '../../clock.ts'
+import type { RevocationsState } from '../../events.ts'
+import type { LogEntry } from '../../revocation/log.ts'
+import type { Revocation } from '../../revocation/revocation.ts'
+import {
+  addChunk,
+  emptyLoad,
+  type GapCause,
+  initialPartition,
+  onConnected,
+  onEntries,
+  onLoaded,
+  onRound,
+  type PartitionState,
+  type Step,
+} from '../../revocation/freshness.ts'
+import type { CommandConnection } from '../client/connection.ts'
+import { inspect } from '../client/server-check.ts'
+import { reconnectDelayMs } from '../client/client-options.ts'
+import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
+import type { RevocationLog } from './publish.ts'
+import { within } from '../client/timeout.ts'
+
+/** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
+const bootBlockMs = 25
+/** How long until the server is looked over again. */
+const meetEveryMs = 4000
+/** While entries come in quick succession, the head is asked for no more often; in between, entries alone are read. */
+const minHeadMs = 20
+/** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
+const watchdogSlackMs = 600
+
+export interface ReaderSettings {
+  readonly partition: number
+  readonly serverId: string
+  /** How long a read waits for something new. */
+  readonly blockMs: number
+}
+
+export interface ReaderDeps {
+  readonly connection: CommandConnection
+  readonly log: RevocationLog
+  readonly clock: Clock
+  /** How the whole replica is doing, for the heartbeat. */
+  readonly report: () => { state: RevocationsState; stalenessMs: number }
+  /** Puts what was read in force; `isConfirmed` where it is where it has to be in the log. */
+  readonly apply: (revocation: Revocation, remainingMs: number, isConfirmed: boolean) => void
+  readonly onState: (state: PartitionState) => void
+  readonly onGap: (cause: GapCause) => void
+  /** The whole window is about to be read, and has been read. */
+  readonly onLoading: () => void
+  readonly onLoaded: () => void
+  /** The connection failed, or could not be made. */
+  readonly onFailure: (error: unknown) => void
+}
+
+/**
+ * Follows one partition's stream on a connection of its own: connect, load if the state machine says so, then read what is
+ * new, block by block. It decides nothing; see `revocation/replica.ts`.
+ */
+export class Reader {
+  readonly #settings: ReaderSettings
+  readonly #deps: ReaderDeps
+  #state: PartitionState = initialPartition
+  #client: Redis | undefined
+  #metAtMs = Number.NEGATIVE_INFINITY
+  #headAskedAtMs = Number.NEGATIVE_INFINITY
+  #headNow = 0
+  /** Whether the last read brought something, so that more may be about to come. */
+  #isBusy = false
+  readonly #ending = new AbortController()
+
+  constructor(settings: ReaderSettings, deps: ReaderDeps) {
+    this.#settings = settings
+    this.#deps = deps
+  }
+
+  /** Runs until it is closed. Never rejects. */
+  async run(): Promise<void> {
+    for (let attempt = 0; !this.#hasEnded(); attempt++) {
+      try {
+        await this.#follow(() => {
+          attempt = 0
+        })
+      } catch (error) {
+        this.#disconnect()
+        if (this.#hasEnded()) return
+        this.#deps.connection.refreshSlots()
+        this.#deps.onFailure(error)
+        const { signal } = this.#ending
+        await sleep(reconnectDelayMs(attempt), undefined, { ref: false, signal }).catch(
+          () => undefined,
+        )
+      }
+    }
+  }
+
+  /** Leaves, and says so if that can be done at once. */
+  async close(): Promise<void> {
+    this.#ending.abort()
+    this.#disconnect()
+    const { log, connection } = this.#deps
+    const leave = connection.run(200, async (client) =>
+      client.hdel(log.keys.servers(this.#settings.partition), this.#settings.serverId),
+    )
+    await leave.catch(() => undefined)
+  }
+
+  /** A word for what may have become true during an await. */
+  #hasEnded(): boolean {
+    return this.#ending.signal.aborted
+  }
+
+  #disconnect(): void {
+    this.#client?.disconnect()
+    this.#client = undefined
+  }
+
+  async #follow(onHealthy: () => void): Promise<void> {
+    const { connection, log } = this.#deps
+    const { partition } = this.#settings
+    const client = await connection.dedicated(log.keys.meta(partition))
+    if (this.#hasEnded()) {
+      client.disconnect()
+      return
+    }
+    this.#client = client
+    const partitionLog = new PartitionLog(client, log, partition)
+    let step = await this.#meet(client, partitionLog)
+    for (;;) {
+      step = await this.#take(partitionLog, step)
+      onHealthy()
+      const isDue = this.#deps.clock.monotonic() - this.#metAtMs >= meetEveryMs
+      if (!isDue || step.then !== 'follow' || step.cause) continue
+      this.#state = step.state
+      step = await this.#meet(client, partitionLog)
+    }
+  }
+
+  /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
+  async #meet(client: Redis, log: PartitionLog): Promise<Step> {
+    const { replicationId } = await this.#watched(inspect(client))
+    const head = await this.#watched(log.heartbeat(this.#facts()))
+    this.#metAtMs = this.#deps.clock.monotonic()
+    return onConnected(this.#state, head, replicationId)
+  }
+
+  /** Does what the last step said, and makes the next one. */
+  async #take(log: PartitionLog, step: Step): Promise<Step> {
+    this.#state = step.state
+    this.#deps.onState(step.state)
+    if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
+    switch (step.then) {
+      case 'follow': {
+        const headDueMs = this.#headAskedAtMs + minHeadMs - this.#deps.clock.monotonic()
+        return this.#isBusy && headDueMs > 0 ? this.#readOn(log, headDueMs) : this.#round(log)
+      }
+      case 'load':
+        return this.#load(log)
+      case 'renew-epoch':
+        await this.#watched(log.renewEpoch(this.#state.epoch, step.cause === 'sequence'))
+        return this.#load(log)
+    }
+  }
+
+  async #round(log: PartitionLog): Promise<Step> {
+    const { junk, cursor } = this.#state
+    const isBooting = this.#state.proof === undefined && junk === undefined
+    const blockMs = isBooting ? bootBlockMs : this.#settings.blockMs
+    const sentAt = instantOf(this.#deps.clock)
+    this.#headAskedAtMs = sentAt.monotonicMs
+    // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
+    const beat = log.heartbeat(this.#facts())
+    const lookedFor = junk === undefined ? true : log.holdsJunk(junk)
+    const read = log.readNewer(cursor, blockMs)
+    const [head, isThere, entries] = await this.#watched(Promise.all([beat, lookedFor, read]))
+    this.#headNow = head.now
+    this.#applyAll(entries, head.now, 0)
+    this.#isBusy = entries.length > 0 && junk === undefined
+    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize, isJunkGone: !isThere })
+  }
+
+  /** Applies what comes in until the next head is due. */
+  async #readOn(log: PartitionLog, waitMs: number): Promise<Step> {
+    const read = log.readNewer(this.#state.cursor, Math.ceil(waitMs))
+    const entries = await this.#watched(read)
+    this.#applyAll(entries, this.#headNow, 0)
+    return onEntries(this.#state, entries)
+  }
+
+  async #load(log: PartitionLog): Promise<Step> {
+    const head = await this.#watched(log.heartbeat(this.#facts()))
+    this.#deps.onLoading()
+    let summary = emptyLoad
+    for (;;) {
+      const entries = await this.#watched(log.readWindow(summary.cursor))
+      this.#applyAll(entries, head.now, head.first)
+      summary = addChunk(summary, entries, head.first)
+      if (entries.length < chunkSize) break
+    }
+    const step = onLoaded(this.#state, head, summary)
+    if (step.then === 'follow') this.#deps.onLoaded()
+    return step
+  }
+
+  #applyAll(entries: readonly LogEntry[], now: number, first: number): void {
+    for (const { revocation, seq } of entries) {
+      if (!revocation || seq === undefined) continue
+      this.#deps.apply(revocation, revocation.until - now, seq >= first)
+    }
+  }
+
+  #facts(): ServerFacts {
+    return { serverId: this.#settings.serverId, seq: this.#state.seq, ...this.#deps.report() }
+  }
+
+  /** A blocked read on a half-open connection hangs for minutes; this one does not. What it ends proves nothing. */
+  async #watched<Reply>(reply: Promise<Reply>): Promise<Reply> {
+    return within(reply, this.#settings.blockMs + watchdogSlackMs, 'Redis')
+  }
+}

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Clock } from '../../clock.ts'
+import type { RevocationsState } from '../../events.ts'
+import {
+  type Freshness,
+  freshnessOf,
+  type GapCause,
+  initialPartition,
+  type PartitionState,
+} from '../../revocation/freshness.ts'
+import type { Revocation } from '../../revocation/revocation.ts'
+import type { CommandConnection } from '../client/connection.ts'
+import { Reader } from './follow.ts'
+import type { RevocationLog } from './publish.ts'
+
+/** How long a read waits for something new, at most. A tenth of the staleness allowed leaves room for several. */
+const maxBlockMs = 400
+const minBlockMs = 50
+
+export interface FollowedLogDeps {
+  readonly connection: CommandConnection
+  readonly log: RevocationLog
+  readonly clock: Clock
+  /** How the whole replica is doing, for the heartbeat. */
+  readonly report: () => { state: RevocationsState; stalenessMs: number }
+  readonly apply: (revocation: Revocation, remainingMs: number, isConfirmed: boolean) => void
+  readonly onState: (partition: number, state: PartitionState) => void
+  readonly onGap: (partition: number, cause: GapCause) => void
+  /** A partition was read as a whole; `sinceMs` (monotonic) is when that began. */
+  readonly onLoaded: (partition: number, sinceMs: number) => void
+  readonly onFailure: (error: unknown) => void
+}
+
+/** The log as this process follows it: a reader for each partition, and the proof that all of them together make. */
+export class FollowedLog {
+  readonly serverId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
+  readonly #deps: FollowedLogDeps
+  readonly #maxStalenessMs: number
+  readonly #partitions: PartitionState[]
+  #readers: Reader[] = []
+  /** The oldest proof of all partitions, on both clocks: what a request compares with. */
+  #provedAtMonotonicMs = Number.NEGATIVE_INFINITY
+  #provedAtWallMs = Number.NEGATIVE_INFINITY
+
+  constructor(maxStalenessMs: number, deps: FollowedLogDeps) {
+    this.#deps = deps
+    this.#maxStalenessMs = maxStalenessMs
+    const { partitions } = deps.log.settings
+    this.#partitions = Array.from({ length: partitions }, () => initialPartition)
+  }
+
+  /** Whether the copy is proved complete as of a moment that is not too long ago, judged now and on both clocks. */
+  isFresh(): boolean {
+    const { clock } = this.#deps
+    return (
+      clock.monotonic() - this.#provedAtMonotonicMs <= this.#maxStalenessMs &&
+      clock.now() - this.#provedAtWallMs <= this.#maxStalenessMs
+    )
+  }
+
+  freshness(): Freshness {
+    return freshnessOf(this.#partitions, this.#maxStalenessMs, this.#deps.clock)
+  }
+
+  /** Safe to repeat. */
+  start(): void {
+    if (this.#readers.length > 0) return
+    const tenth = Math.floor(this.#maxStalenessMs / 10)
+    const blockMs = Math.max(minBlockMs, Math.min(maxBlockMs, tenth))
+    this.#readers = this.#partitions.map((_, partition) => this.#createReader(partition, blockMs))
+    for (const reader of this.#readers) void reader.run()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#readers.map(async (reader) => reader.close()))
+  }
+
+  #createReader(partition: number, blockMs: number): Reader {
+    const { onState, onGap, onLoaded, ...deps } = this.#deps
+    let loadingSinceMs = 0
+    return new Reader(
+      { partition, serverId: this.serverId, blockMs },
+      {
+        ...deps,
+        onState: (state) => {
+          this.#note(partition, state)
+          onState(partition, state)
+        },
+        onGap: (cause) => onGap(partition, cause),
+        onLoading: () => {
+          loadingSinceMs = deps.clock.monotonic()
+        },
+        onLoaded: () => onLoaded(partition, loadingSinceMs),
+      },
+    )
+  }
+
+  #note(partition: number, state: PartitionState): void {
+    this.#partitions[partition] = state
+    const proofs = this.#partitions.map(({ proof }) => proof)
+    const missing = Number.NEGATIVE_INFINITY
+    this.#provedAtMonotonicMs = Math.min(...proofs.map((proof) => proof?.monotonicMs ?? missing))
+    this.#provedAtWallMs = Math.min(...proofs.map((proof) => proof?.wallMs ?? missing))
+  }
+}

@@ -1,0 +1,91 @@
+import type { Redis } from 'ioredis'
+import type { RevocationsState } from '../../events.ts'
+import type { LogEntry } from '../../revocation/log.ts'
+import { logStart } from '../../revocation/freshness.ts'
+import { decodeEntry } from './entry-format.ts'
+import { newEpoch, type RevocationLog } from './publish.ts'
+import { heartbeatScript, type HeartbeatReply } from '../scripts/heartbeat.ts'
+import { renewEpochScript } from '../scripts/renew-epoch.ts'
+
+/** Entries of one read. Small enough that reading a million of them never holds the event loop for long. */
+export const chunkSize = 500
+
+/** What a resource server reports of itself with each heartbeat. */
+export interface ServerFacts {
+  readonly serverId: string
+  readonly state: RevocationsState
+  readonly stalenessMs: number
+  /** Number of the last entry applied. */
+  readonly seq: number
+}
+
+/** One partition's log, as its reader asks for it over one connection. */
+export class PartitionLog {
+  readonly #client: Redis
+  readonly #log: RevocationLog
+  readonly #partition: number
+
+  constructor(client: Redis, log: RevocationLog, partition: number) {
+    this.#client = client
+    this.#log = log
+    this.#partition = partition
+  }
+
+  /** Reports, and reads the head of the log. */
+  async heartbeat({ serverId, state, stalenessMs, seq }: ServerFacts): Promise<HeartbeatReply> {
+    const { keys, opening } = this.#log
+    return heartbeatScript(
+      this.#client,
+      {
+        meta_key: keys.meta(this.#partition),
+        servers_key: keys.servers(this.#partition),
+        stream_key: this.#stream,
+      },
+      {
+        ...opening,
+        server_id: serverId,
+        state,
+        staleness_ms: Number.isFinite(stalenessMs) ? Math.round(stalenessMs) : 0,
+        position: seq,
+      },
+    )
+  }
+
+  /** What is newer than the cursor, as soon as there is something; nothing after `blockMs`. */
+  async readNewer(cursor: string, blockMs: number): Promise<LogEntry[]> {
+    const reply = await this.#client.xread(
+      'COUNT', chunkSize, 'BLOCK', blockMs, 'STREAMS', this.#stream, cursor,
+    ) // prettier-ignore
+    return (reply?.[0]?.[1] ?? []).map(decodeEntry)
+  }
+
+  /** The next chunk of the window behind the cursor. */
+  async readWindow(cursor: string): Promise<LogEntry[]> {
+    const start = cursor === logStart ? '-' : `(${cursor}`
+    const reply = await this.#client.xrange(this.#stream, start, '+', 'COUNT', chunkSize)
+    return reply.map(decodeEntry)
+  }
+
+  /** Whether an entry that cannot be read still stands there. After a failover one of ours may have got its position. */
+  async holdsJunk(position: string): Promise<boolean> {
+    const reply = await this.#client.xrange(this.#stream, position, position)
+    return reply.some((entry) => decodeEntry(entry).seq === undefined)
+  }
+
+  /** @param wasHoleSeen - what is missing from the middle cannot be counted again; what is missing at the end can */
+  async renewEpoch(brokenEpoch: string | undefined, wasHoleSeen: boolean): Promise<void> {
+    await renewEpochScript(
+      this.#client,
+      { meta_key: this.#log.keys.meta(this.#partition), stream_key: this.#stream },
+      {
+        broken_epoch: brokenEpoch ?? '',
+        new_epoch: newEpoch(),
+        hole_seen: wasHoleSeen ? '1' : '0',
+      },
+    )
+  }
+
+  get #stream(): string {
+    return this.#log.keys.stream(this.#partition)
+  }
+}

@@ -1,0 +1,252 @@
+import type { AccessTokenClaims } from '../../auth.ts'
+import { type Clock, systemClock } from '../../clock.ts'
+import { UnavailableError } from '../../errors.ts'
+import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../../events.ts'
+import { Denylist } from '../../revocation/denylist.ts'
+import type { PartitionState } from '../../revocation/freshness.ts'
+import {
+  isRevoked,
+  notRevoked,
+  type Revocation,
+  type RevocationVerdict,
+} from '../../revocation/revocation.ts'
+import {
+  type AuditedRevocations,
+  type KickOutOptions,
+  type KickOutRecord,
+  type KickOutResult,
+  type ServerStatus,
+  notify,
+  type RevocationsStatus,
+} from '../../revocation/revocations.ts'
+import { type KickOutTarget, resolveTarget } from '../../revocation/target.ts'
+import { Audit } from './history.ts'
+import type { CommandConnection } from '../client/connection.ts'
+import { describeFailure, isUnfit, toUnavailable } from '../client/failure.ts'
+import { FollowedLog } from './followed-log.ts'
+import { Lookup } from './look-up.ts'
+import { Reassertion } from './republish.ts'
+import { RevocationLog } from './publish.ts'
+import type { RevocationsSettings } from '../options.ts'
+
+/**
+ * Revocations on Redis. In replica mode this process follows every partition's stream and decides from memory; where the
+ * copy is not proved fresh, `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
+ */
+export class RedisRevocations implements AuditedRevocations {
+  readonly retentionSeconds: number
+  readonly #settings: RevocationsSettings
+  readonly #clock: Clock
+  readonly #emit: Emit<RevocationsEvent>
+  readonly #connection: CommandConnection
+  readonly #ownsConnection: boolean
+  readonly #log: RevocationLog
+  readonly #audit: Audit
+  readonly #lookup: Lookup
+  readonly #denylist: Denylist
+  readonly #reassertion: Reassertion
+  readonly #listeners = new Set<(revocation: Revocation) => void>()
+  readonly #waiters = new Set<(error?: Error) => void>()
+  readonly #copy: FollowedLog
+  #reported: RevocationsState = 'starting'
+  #failure: unknown
+  #closed = false
+
+  constructor(
+    connection: CommandConnection,
+    settings: RevocationsSettings,
+    options: { ownsConnection: boolean; clock?: Clock },
+  ) {
+    this.#connection = connection
+    this.#ownsConnection = options.ownsConnection
+    this.#settings = settings
+    this.#clock = options.clock ?? systemClock
+    this.#emit = emitterOf(settings.onEvent)
+    this.retentionSeconds = settings.retentionMs / 1000
+    this.#log = new RevocationLog(connection, settings)
+    this.#audit = new Audit(connection, this.#log)
+    this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs)
+    this.#denylist = new Denylist(this.#clock)
+    this.#reassertion = new Reassertion(this.#log, this.#denylist)
+    this.#copy = this.#follow()
+  }
+
+  check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
+    if (this.#closed) throw closedError()
+    const verdict = isRevoked(claims, this.#denylist)
+    if (verdict.revoked) return verdict
+    if (this.#settings.mode === 'lookup') return this.#lookup.check(claims)
+    return this.#copy.isFresh() ? notRevoked : this.#checkUnproved(claims)
+  }
+
+  async checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict> {
+    const verdict = isRevoked(claims, this.#denylist)
+    return verdict.revoked ? verdict : this.#lookup.check(claims)
+  }
+
+  async kickOut(target: KickOutTarget, options: KickOutOptions = {}): Promise<KickOutResult> {
+    if (this.#closed) throw closedError()
+    const startedAt = this.#clock.monotonic()
+    const resolved = resolveTarget(target, this.#settings.issuer)
+    const published = await this.#log.publish(resolved, options)
+    const { revocation, partition, seq, sessionsEnded } = published
+    this.enforce(revocation, published.remainingMs)
+    const { servers, confirmed } = await this.#audit.confirm(
+      partition,
+      seq,
+      options.confirmTimeoutMs,
+    )
+    const elapsedMs = this.#clock.monotonic() - startedAt
+    const { kickOutId: id, at, level } = revocation
+    this.#emit({ type: 'kickout.published', id, level, servers, confirmed, elapsedMs })
+    return { id, at, servers, confirmed, elapsedMs, sessionsEnded }
+  }
+
+  /**
+   * Puts a revocation in force in this process, whoever wrote it.
+   *
+   * @param isConfirmed - whether it was read from the log. What was only acknowledged may be on a primary that is none any
+   * more, and is written again if the next load does not bring it.
+   */
+  enforce(revocation: Revocation, remainingMs: number, isConfirmed = false): void {
+    const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
+    if (changed) notify(this.#listeners, revocation)
+  }
+
+  onKickOut(listener: (revocation: Revocation) => void): () => void {
+    this.#start()
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  status(): RevocationsStatus {
+    this.#denylist.tidy()
+    const { state, stalenessMs } = this.#noteState()
+    return { state, stalenessMs, entries: this.#denylist.size }
+  }
+
+  async ready(): Promise<void> {
+    if (this.#closed) throw closedError()
+    if (this.#settings.mode === 'lookup') {
+      await this.#lookup.ready()
+      return
+    }
+    this.#start()
+    if (isUnfit(this.#failure)) throw new Error(describeFailure(this.#failure))
+    if (this.#report().state !== 'starting') return
+    await new Promise<void>((resolve, reject) => {
+      this.#waiters.add((error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#reassertion.close()
+    this.#noteState()
+    this.#settle(closedError())
+    this.#listeners.clear()
+    await this.#copy.close()
+    if (this.#ownsConnection) this.#connection.close()
+  }
+
+  async listKickOuts(limit: number): Promise<KickOutRecord[]> {
+    return this.#audit.listKickOuts(limit)
+  }
+
+  async listServers(): Promise<ServerStatus[]> {
+    const own = { serverId: this.#copy.serverId, ...this.#report() }
+    // Of itself a process knows better than what it last reported.
+    return (await this.#audit.listServers()).map((node) =>
+      node.serverId === own.serverId ? { ...node, ...own } : node,
+    )
+  }
+
+  /** The copy cannot vouch for this token. */
+  #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
+    this.#start()
+    const { state, stalenessMs } = this.#noteState()
+    if (isUnfit(this.#failure))
+      throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
+    if (state === 'starting') throw this.#unavailable('The revocations are not loaded yet')
+    switch (this.#settings.whenStale) {
+      case 'lookup':
+        return this.#lookup.check(claims)
+      case 'reject':
+        throw this.#unavailable(`The copy of the revocations is ${Math.round(stalenessMs)} ms old`)
+      case 'accept':
+        return notRevoked
+    }
+  }
+
+  #unavailable(what: string): UnavailableError {
+    const why = this.#failure === undefined ? '' : `: ${describeFailure(this.#failure)}`
+    return new UnavailableError('revocations', what + why)
+  }
+
+  #report(): { state: RevocationsState; stalenessMs: number } {
+    if (this.#closed) return { state: 'closed', stalenessMs: Number.POSITIVE_INFINITY }
+    if (this.#settings.mode === 'lookup') return { state: 'live', stalenessMs: 0 }
+    return this.#copy.freshness()
+  }
+
+  /** Reports, and tells of it where something has changed. */
+  #noteState(): { state: RevocationsState; stalenessMs: number } {
+    const report = this.#report()
+    const { state: to, stalenessMs: ageMs } = report
+    const from = this.#reported
+    if (from === to) return report
+    this.#reported = to
+    const message = this.#failure === undefined ? undefined : describeFailure(this.#failure)
+    const stalenessMs = to === 'closed' ? 0 : ageMs
+    const why = message !== undefined && { message }
+    this.#emit({ type: 'revocations.state', from, to, stalenessMs, ...why })
+    return report
+  }
+
+  #start(): void {
+    if (!this.#closed && this.#settings.mode === 'replica') this.#copy.start()
+  }
+
+  #follow(): FollowedLog {
+    return new FollowedLog(this.#settings.maxStalenessMs, {
+      connection: this.#connection,
+      log: this.#log,
+      clock: this.#clock,
+      report: () => this.#report(),
+      apply: (revocation, remainingMs, isConfirmed) =>
+        this.enforce(revocation, remainingMs, isConfirmed),
+      onState: (partition, state) => this.#onPartition(partition, state),
+      onGap: (partition, cause) => {
+        // A primary that hung and woke up acknowledges writes until somebody tells it that it is none any more.
+        if (cause === 'failover') this.#connection.reconnect()
+        this.#emit({ type: 'revocations.gap', partition, cause })
+      },
+      onLoaded: (partition, sinceMs) => this.#reassertion.begin(partition, sinceMs),
+      onFailure: (error) => this.#onFailure(error),
+    })
+  }
+
+  #onPartition(partition: number, { epoch }: PartitionState): void {
+    // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
+    if (epoch !== undefined) this.#lookup.sinceOtherEpochMs(partition, epoch)
+    if (this.#report().state === 'live') this.#failure = undefined
+    const { state } = this.#noteState()
+    if (state !== 'starting') this.#settle()
+  }
+
+  #onFailure(error: unknown): void {
+    this.#failure = error
+    this.#noteState()
+    if (isUnfit(error)) this.#settle(new Error(describeFailure(error)))
+  }
+
+  #settle(error?: Error): void {
+    for (const waiter of this.#waiters) waiter(error)
+    this.#waiters.clear()
+  }
+}
+
+function closedError(): UnavailableError {
+  return new UnavailableError('revocations', 'These revocations were closed')
+}

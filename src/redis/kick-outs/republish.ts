@@ -1,0 +1,89 @@
+import type { Denylist, UnseenEntry } from '../../revocation/denylist.ts'
+import { isForbidden } from '../client/failure.ts'
+import type { RevocationLog } from './publish.ts'
+
+/** Spread over a fleet: what one server has written again arrives at the others before they begin. */
+const maxHeadStartMs = 150
+const retryMs = 300
+const batchSize = 50
+/** How long the event loop is held at a time. */
+const turnMs = 10
+
+/**
+ * Writes again what this process holds and Redis has lost: after a failover that lost a write, after FLUSHALL, after a
+ * foreign trim. A kick-out survives as long as one process that saw it lives.
+ */
+export class Reassertion {
+  readonly #log: RevocationLog
+  readonly #denylist: Denylist
+  /** The load whose missing entries are being written, per partition; a later one takes over. */
+  readonly #current = new Map<number, number>()
+  #closed = false
+
+  constructor(log: RevocationLog, denylist: Denylist) {
+    this.#log = log
+    this.#denylist = denylist
+  }
+
+  /** Writes what a load of a partition, begun at `sinceMs` (monotonic), has not brought back. */
+  begin(partition: number, sinceMs: number): void {
+    this.#current.set(partition, sinceMs)
+    void this.#run(partition, sinceMs)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #isSuperseded(partition: number, sinceMs: number): boolean {
+    return this.#closed || this.#current.get(partition) !== sinceMs
+  }
+
+  async #run(partition: number, sinceMs: number): Promise<void> {
+    if ((await this.#missing(partition, sinceMs).next()).done) return
+    await pause(Math.random() * maxHeadStartMs)
+    while (!this.#isSuperseded(partition, sinceMs)) {
+      try {
+        await this.#writeAll(partition, sinceMs)
+        return
+      } catch (error) {
+        // A user that may only read leaves it to those that may write.
+        if (isForbidden(error)) return
+        // Redis went away again. What is missing stays missing until it was written.
+        await pause(retryMs)
+      }
+    }
+  }
+
+  async #writeAll(partition: number, sinceMs: number): Promise<void> {
+    let batch: Promise<void>[] = []
+    for await (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
+      if (this.#isSuperseded(partition, sinceMs)) return
+      batch.push(this.#log.reassert(revocation, remainingMs))
+      if (batch.length < batchSize) continue
+      await Promise.all(batch)
+      batch = []
+    }
+    await Promise.all(batch)
+  }
+
+  /** In short turns: what is not missing, or lies in other partitions, may be a million entries. */
+  async *#missing(partition: number, sinceMs: number): AsyncGenerator<UnseenEntry> {
+    let turnEndsMs = performance.now() + turnMs
+    for (const entry of this.#denylist.unseen(sinceMs)) {
+      if (performance.now() >= turnEndsMs) {
+        await new Promise((resolve) => setImmediate(resolve))
+        turnEndsMs = performance.now() + turnMs
+      }
+      if (!entry) continue
+      const { level, issuer, id } = entry.revocation
+      if (this.#log.keys.partitionOf(level, issuer, id) === partition) yield entry
+    }
+  }
+}
+
+async function pause(ms: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })
+}

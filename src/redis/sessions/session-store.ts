@@ -1,0 +1,224 @@
+import type {
+  NewSession,
+  RotateOutcome,
+  RotateRequest,
+  SessionRecord,
+  SessionStore,
+  StartOutcome,
+} from '../../issuer/sessions/session-store.ts'
+import type { AuditedRevocations } from '../../revocation/revocations.ts'
+import type { CommandConnection } from '../client/connection.ts'
+import { toUnavailable } from '../client/failure.ts'
+import { Keys } from '../keys.ts'
+import { RedisRevocations } from '../kick-outs/redis-revocations.ts'
+import { newEpoch, newKickOutId, RevocationLog, writeBudgetMs } from '../kick-outs/publish.ts'
+import { readSessionsScript } from '../scripts/read-sessions.ts'
+import { reuseReason, rotateScript } from '../scripts/rotate.ts'
+import type { SessionReply } from '../scripts/session-reply.ts'
+import { startSessionScript } from '../scripts/start-session.ts'
+import { type LayoutSettings, redisDefaults, type RedisClient } from '../options.ts'
+
+type Details = Pick<SessionRecord, 'device' | 'authentication'>
+
+function encodeDetails({ device, authentication }: Details): string {
+  return JSON.stringify({ ...(device && { device }), authentication })
+}
+
+function toRecord(reply: SessionReply): SessionRecord {
+  const { client, scope } = reply
+  const { device, authentication } = JSON.parse(reply.details) as Details
+  return {
+    sessionId: reply.sessionId,
+    issuer: reply.issuer,
+    subject: reply.subject,
+    clientId: client === '' ? undefined : client,
+    scopes: scope === '' ? [] : scope.split(' '),
+    device,
+    authentication,
+    startedAt: reply.startedAt,
+    lastSeenAt: reply.lastSeenAt,
+    expiresAt: reply.expiresAt,
+    version: reply.version,
+  }
+}
+
+/** Sessions on Redis: each method is one script in one slot. */
+export class RedisSessionStore implements SessionStore {
+  readonly retentionSeconds: number
+  readonly #settings: LayoutSettings
+  readonly #connection: CommandConnection
+  readonly #keys: Keys
+  readonly #log: RevocationLog
+  #revocations: RedisRevocations | undefined
+
+  constructor(connection: CommandConnection, settings: LayoutSettings) {
+    this.#connection = connection
+    this.#settings = settings
+    this.#keys = new Keys(settings)
+    this.#log = new RevocationLog(connection, settings)
+    this.retentionSeconds = settings.retentionMs / 1000
+  }
+
+  partitionOf(issuer: string, subject: string): number {
+    return this.#keys.partitionOfUser(issuer, subject)
+  }
+
+  async start(session: NewSession): Promise<StartOutcome> {
+    const { sessionId, issuer, subject } = session
+    const keys = this.#keys
+    const partition = this.partitionOf(issuer, subject)
+    const reply = await this.#run(async (client) =>
+      startSessionScript(
+        client,
+        {
+          meta_key: keys.meta(partition),
+          stream_key: keys.stream(partition),
+          user_key: keys.user(issuer, subject),
+          sessions_key: keys.userSessions(issuer, subject),
+          session_key: keys.session(sessionId),
+        },
+        {
+          ...this.#log.opening,
+          base: keys.base(partition),
+          sid: sessionId,
+          owner: keys.userName(issuer, subject),
+          issuer,
+          subject,
+          client: session.clientId ?? '',
+          scope: session.scopes.join(' '),
+          details: encodeDetails(session),
+          idle_ms: session.idleTtlMs,
+          absolute_ms: session.absoluteTtlMs,
+          max_sessions: session.maxPerSubject ?? 0,
+          when_full: session.whenFull,
+          deny_name: keys.denyName('session', issuer, sessionId),
+          linger_ms: this.#settings.retentionMs,
+        },
+      ),
+    )
+    if (reply.outcome === 'full') return reply
+    const { now, version, ended } = reply
+    await Promise.all(ended.map(async (sid) => this.#end(issuer, sid)))
+    const record: SessionRecord = {
+      sessionId,
+      issuer,
+      subject,
+      clientId: session.clientId,
+      scopes: session.scopes,
+      device: session.device,
+      authentication: session.authentication,
+      startedAt: now,
+      lastSeenAt: now,
+      expiresAt: now + Math.min(session.idleTtlMs, session.absoluteTtlMs),
+      version,
+    }
+    return { outcome: 'started', session: record, ended }
+  }
+
+  async rotate(request: RotateRequest): Promise<RotateOutcome> {
+    const { sessionId, clientId, scopes } = request
+    const keys = this.#keys
+    const partition = keys.partitionOfId(sessionId)
+    const kickOutId = newKickOutId()
+    const reply = await this.#run(async (client) =>
+      rotateScript(
+        client,
+        {
+          meta_key: keys.meta(partition),
+          stream_key: keys.stream(partition),
+          session_key: keys.session(sessionId),
+        },
+        {
+          new_epoch: newEpoch(),
+          partitions: keys.partitions,
+          base: keys.base(partition),
+          sid: sessionId,
+          counter: request.counter,
+          client_given: clientId === undefined ? 0 : 1,
+          client: clientId ?? '',
+          scopes: scopes?.join(' ') ?? '',
+          grace_ms: request.graceMs,
+          idle_ms: request.idleTtlMs,
+          linger_ms: this.#settings.retentionMs,
+          kick_out_id: kickOutId,
+          retention_ms: this.#settings.retentionMs,
+          window_ms: this.#log.windowMs,
+        },
+      ),
+    )
+    if (!('session' in reply)) return reply
+    const session = toRecord(reply.session)
+    if (reply.outcome !== 'reused') return { ...reply, session }
+    this.#enforceEnd(session, reply.now, kickOutId)
+    return { outcome: 'reused', session }
+  }
+
+  async find(sessionId: string): Promise<SessionRecord | undefined> {
+    const partition = this.#keys.partitionOfId(sessionId)
+    const [found] = await this.#read(partition, `${this.#keys.base(partition)}-`, sessionId)
+    return found
+  }
+
+  async list(issuer: string, subject: string): Promise<SessionRecord[]> {
+    const sessions = this.#keys.userSessions(issuer, subject)
+    return this.#read(this.partitionOf(issuer, subject), sessions, '')
+  }
+
+  revocations(issuer: string): AuditedRevocations {
+    this.#revocations ??= new RedisRevocations(
+      this.#connection,
+      { ...redisDefaults, ...this.#settings, issuer },
+      { ownsConnection: false },
+    )
+    return this.#revocations
+  }
+
+  async close(): Promise<void> {
+    await this.#revocations?.close()
+    this.#connection.close()
+  }
+
+  async #read(partition: number, sessionsKey: string, sid: string): Promise<SessionRecord[]> {
+    const found = await this.#run(async (client) =>
+      readSessionsScript(
+        client,
+        { sessions_key: sessionsKey },
+        { base: this.#keys.base(partition), sid },
+      ),
+    )
+    return found.map(toRecord)
+  }
+
+  /** Ends a session that had to go for another one. A failure is made good at the next login, which counts it again. */
+  async #end(issuer: string, sessionId: string): Promise<void> {
+    await this.revocations(issuer)
+      .kickOut({ issuer, session: sessionId }, { confirmTimeoutMs: 0, reason: 'too many sessions' })
+      .catch(() => undefined)
+  }
+
+  /** What the script has revoked is in force in this process before the answer goes out. */
+  #enforceEnd(session: SessionRecord, at: number, kickOutId: string): void {
+    const { issuer, sessionId } = session
+    const { retentionMs } = this.#settings
+    this.#revocations?.enforce(
+      {
+        kickOutId,
+        issuer,
+        level: 'session',
+        id: sessionId,
+        at,
+        until: at + retentionMs,
+        reason: reuseReason,
+      },
+      retentionMs,
+    )
+  }
+
+  async #run<Reply>(command: (client: RedisClient) => Promise<Reply>): Promise<Reply> {
+    try {
+      return await this.#connection.runPatiently(writeBudgetMs, command)
+    } catch (error) {
+      throw toUnavailable('sessions', 'The session store failed', error)
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { GrantError } from '../../../src/errors.ts'
+import { Clients, hashClientSecret } from '../../../src/issuer/http/clients.ts'
+import { FormParameters } from '../../../src/issuer/http/form.ts'
+import { basic } from '../../support/http-client.ts'
+
+const hash = hashClientSecret('s3cret')
+
+describe('options', () => {
+  test.each([
+    [{}, /"clients" must be a list/],
+    [null, /"clients" must be a list/],
+    [[null], /clients\[0\]: the options must be an object/],
+    [[{ id: 'a' }], /clients\[0\]: unknown option "id"/],
+    [[{}], /"clients\[0\].clientId"/],
+    [[{ clientId: '' }], /"clients\[0\].clientId"/],
+    [[{ clientId: 'a' }, { clientId: 'a' }], /"clients\[1\].clientId" is listed twice/],
+    [[{ clientId: 'a', secretHashes: [] }], /"clients\[0\].secretHashes"/],
+    [[{ clientId: 'a', secretHashes: 'x' }], /"clients\[0\].secretHashes"/],
+    [[{ clientId: 'a', secretHashes: ['s3cret'] }], /"clients\[0\].secretHashes"/],
+    [[{ clientId: 'a', secretHashes: [[hash]] }], /"clients\[0\].secretHashes"/],
+    [[{ clientId: 'a', secretHashes: [`${hash}x`] }], /"clients\[0\].secretHashes"/],
+  ])('%j is a TypeError', (options, message) => {
+    expect(() => new Clients(options)).toThrow(TypeError)
+    expect(() => new Clients(options)).toThrow(message)
+  })
+
+  test('print no secret', () => {
+    const options = [{ clientId: 'a', secretHashes: ['hunter2'] }]
+    expect(() => new Clients(options)).toThrow(/^(?!.*hunter2)/)
+  })
+
+  test('an empty list knows nobody, no list asks nobody', () => {
+    expect(() => new Clients([]).assertClient('a', undefined)).toThrow(GrantError)
+    expect(new Clients(undefined).assertClient('a', undefined)).toBe('a')
+    expect(new Clients([]).areListed).toBe(true)
+    expect(new Clients(undefined).areListed).toBe(false)
+  })
+})
+
+describe('hashClientSecret', () => {
+  test('is a prefixed digest', () => {
+    expect(hash).toMatch(/^sha256:[A-Za-z0-9_-]{43}$/)
+    expect(hashClientSecret('s3cret')).toBe(hash)
+    expect(hashClientSecret('s3cret ')).not.toBe(hash)
+  })
+
+  test.each([undefined, '', 42, null])('refuses %j', (secret) => {
+    expect(() => hashClientSecret(secret as string)).toThrow(TypeError)
+  })
+})
+
+describe('authenticate', () => {
+  test('any id and secret get through the header and the form', () => {
+    const text = fc.string({ unit: 'grapheme', minLength: 1 }).filter((id) => id.isWellFormed())
+    fc.assert(
+      fc.property(text, text, (clientId, secret) => {
+        fc.pre(clientId.length <= 255)
+        const clients = new Clients([{ clientId, secretHashes: [hashClientSecret(secret)] }])
+        const { authorization } = basic(clientId, secret)
+        expect(clients.authenticate(authorization, new FormParameters({}))).toBe(clientId)
+        const form = new FormParameters({ client_id: clientId, client_secret: secret })
+        expect(clients.authenticate(undefined, form)).toBe(clientId)
+      }),
+    )
+  })
+
+  test('no header gets anybody in who does not know the secret, or breaks anything', () => {
+    const clients = new Clients([{ clientId: 'a', secretHashes: [hash] }])
+    const header = fc.oneof(
+      fc.string(),
+      fc.base64String().map((text) => `Basic ${text}`),
+      fc.string().map((text) => `Basic ${Buffer.from(`a:${text}`).toString('base64')}`),
+    )
+    fc.assert(
+      fc.property(header, (authorization) => {
+        expect(() => clients.authenticate(authorization, new FormParameters({}))).toThrow(
+          GrantError,
+        )
+      }),
+    )
+  })
+
+  test('without a word from the client it is nobody', () => {
+    expect(new Clients([]).authenticate(undefined, new FormParameters({}))).toBeUndefined()
+  })
+})

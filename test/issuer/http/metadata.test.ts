@@ -1,0 +1,26 @@
+import { expect, test } from '@jest/globals'
+import { toMetadata } from '../../../src/issuer/http/metadata.ts'
+import { readSettings } from '../../../src/issuer/options.ts'
+import { audience, secret, signingKey } from '../../support/issuer-kit.ts'
+
+test.each([
+  ['https://login.example.com', 'https://login.example.com'],
+  ['https://login.example.com/', 'https://login.example.com'],
+  ['https://login.example.com/tenant', 'https://login.example.com/tenant'],
+  ['https://login.example.com/tenant/', 'https://login.example.com/tenant'],
+])('the metadata of %s names it exactly, and no address has two slashes', (issuer, base) => {
+  const metadata = toMetadata(
+    readSettings({ issuer, audience, signingKeys: [signingKey], refreshTokenSecret: secret }),
+  )
+  const methods = ['none', 'client_secret_basic', 'client_secret_post']
+  expect(metadata).toEqual({
+    issuer,
+    token_endpoint: `${base}/token`,
+    revocation_endpoint: `${base}/revoke`,
+    jwks_uri: `${base}/.well-known/jwks.json`,
+    grant_types_supported: ['refresh_token'],
+    response_types_supported: [],
+    token_endpoint_auth_methods_supported: methods,
+    revocation_endpoint_auth_methods_supported: methods,
+  })
+})
