@@ -74,6 +74,8 @@ export type IssuerEvent =
       readonly subject?: string
       readonly reason: SessionEndReason
     }
+  /** The record of a session was changed in the store without `refreshTokenSecret`; the session was ended. */
+  | { readonly type: 'session.tampered'; readonly at: number; readonly sessionId: string }
   | KickOutPublished
   | { readonly type: 'store.insecure_default'; readonly at: number; readonly message: string }
 

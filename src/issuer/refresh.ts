@@ -1,7 +1,8 @@
 import { GrantError, UnavailableError } from '../errors.ts'
 import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
-import { type RefreshTokenParts, sessionIdOf } from './tokens/refresh-token.ts'
+import { endSession } from './revoke.ts'
+import { type PresentedToken, sessionIdOf } from './tokens/refresh-token.ts'
 import { scopeError, splitRequestedScope } from './tokens/scope.ts'
 import type { RotateOutcome, SessionRecord } from './sessions/session-store.ts'
 import { type IssuedTokens, issueTokens } from './tokens/token-response.ts'
@@ -67,9 +68,27 @@ async function askClaims(
   }
 }
 
+/**
+ * A record that does not fit the seal of its refresh token was written without `refreshTokenSecret`. The session ends:
+ * without this, write access to the store would be enough to have an access token signed for any user and scope.
+ *
+ * @throws GrantError `invalid_grant`
+ */
+async function assertSealed(
+  presented: PresentedToken,
+  session: SessionRecord,
+  context: IssuerContext,
+): Promise<void> {
+  if (context.refreshTokens.fits(presented, session)) return
+  const { sessionId } = session
+  context.emit({ type: 'session.tampered', sessionId })
+  await endSession(sessionId, 'revoked', context)
+  throw new RefreshRefused('tampered', true)
+}
+
 async function rotate(
   sessionId: string,
-  { counter }: RefreshTokenParts,
+  { counter }: PresentedToken,
   clientId: string | undefined,
   request: RefreshRequest,
   context: IssuerContext,
@@ -119,6 +138,7 @@ export async function refresh(
   // One look-up more, only where it matters what the session is before it is rotated.
   const before =
     context.clients.areListed || context.claims ? await context.store.find(sessionId) : undefined
+  if (before) await assertSealed(parts, before, context)
   const clientId = clientOf(request, before, context)
   const extra = await askClaims(before, context)
   const { outcome, session, counter, now } = await rotate(
@@ -128,6 +148,7 @@ export async function refresh(
     request,
     context,
   )
+  await assertSealed(parts, session, context)
   const scopes = splitRequestedScope(request.scope) ?? session.scopes
   const tokens = await issueTokens(session, { ...parts, counter }, scopes, now, extra, context)
   emitSession(context, eventOf[outcome], session)

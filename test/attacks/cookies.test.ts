@@ -64,7 +64,7 @@ describe('the cookie', () => {
     const [cookie, ...more] = setCookiesOf(await signIn(kit))
     expect(more).toEqual([])
     expect(cookie).toMatch(
-      /^__Host-refresh_token=[A-Za-z0-9_-]{76}; Max-Age=604800; Path=\/; HttpOnly; Secure; SameSite=Strict$/,
+      /^__Host-refresh_token=[A-Za-z0-9_-]{100}; Max-Age=604800; Path=\/; HttpOnly; Secure; SameSite=Strict$/,
     )
   })
 
@@ -101,7 +101,7 @@ describe('the cookie', () => {
     const kit = await createKit({ issuer: { cookie: {} } })
     const answer = await signIn(kit)
     expect(setCookiesOf(answer)[0]).toMatch(
-      /^refresh_token=[A-Za-z0-9_-]{76}; Max-Age=604800; Path=\/; HttpOnly; SameSite=Strict$/,
+      /^refresh_token=[A-Za-z0-9_-]{100}; Max-Age=604800; Path=\/; HttpOnly; SameSite=Strict$/,
     )
     const value = cookieOf(answer).slice('refresh_token='.length)
     const own = { origin: kit.url }

@@ -28,7 +28,6 @@ interface Kept extends SessionRecord {
   rotatedAt: number
   lastSeenAt: number
   idleUntil: number
-  readonly absoluteUntil: number
 }
 
 /** Issuer and subject as one key that no other pair has. */
@@ -236,9 +235,9 @@ export class MemorySessionStore implements SessionStore {
 
 function toRecord(kept: Kept): SessionRecord {
   const { sessionId, issuer, subject, clientId, scopes, device, authentication } = kept
-  const { startedAt, lastSeenAt, expiresAt, version } = kept
+  const { startedAt, lastSeenAt, expiresAt, absoluteUntil, version } = kept
   return {
     ...{ sessionId, issuer, subject, clientId, scopes, device, authentication },
-    ...{ startedAt, lastSeenAt, expiresAt, version },
+    ...{ startedAt, lastSeenAt, expiresAt, absoluteUntil, version },
   }
 }

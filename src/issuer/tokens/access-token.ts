@@ -44,6 +44,12 @@ function newTokenId(): string {
   return Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
 }
 
+export interface AccessToken {
+  readonly token: string
+  /** Shorter than `accessTokenTtlSeconds` where the session ends sooner. */
+  readonly expiresInSeconds: number
+}
+
 /**
  * Makes the access token of a session.
  *
@@ -57,9 +63,14 @@ export async function makeAccessToken(
   now: number,
   extra: Record<string, unknown>,
   settings: AccessTokenSettings,
-): Promise<string> {
+): Promise<AccessToken> {
   const { kid, algorithm, key } = await settings.keys.signer()
   const iat = Math.floor(now / 1000)
+  // An access token must not outlive its session, which ends for good at `absoluteUntil`.
+  const exp = Math.min(
+    iat + settings.accessTokenTtlSeconds,
+    Math.floor(session.absoluteUntil / 1000),
+  )
   const { acr, amr, authTime } = session.authentication
   const [partition] = session.sessionId.split('-', 1)
   const payload: JWTPayload = {
@@ -67,7 +78,7 @@ export async function makeAccessToken(
     iss: settings.issuer,
     sub: session.subject,
     aud: settings.audience as string | string[],
-    exp: iat + settings.accessTokenTtlSeconds,
+    exp,
     iat,
     jti: `${partition}-${newTokenId()}`,
     ...(session.clientId !== undefined && { client_id: session.clientId }),
@@ -78,7 +89,9 @@ export async function makeAccessToken(
     ...(acr !== undefined && { acr }),
     ...(amr !== undefined && { amr }),
   }
-  return new SignJWT(payload).setProtectedHeader({ alg: algorithm, typ: 'at+jwt', kid }).sign(key)
+  const header = { alg: algorithm, typ: 'at+jwt', kid }
+  const token = await new SignJWT(payload).setProtectedHeader(header).sign(key)
+  return { token, expiresInSeconds: exp - iat }
 }
 
 /** What `POST /revoke` needs of an access token of ours. */

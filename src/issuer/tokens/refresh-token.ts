@@ -1,13 +1,16 @@
 import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { SessionRecord } from '../sessions/session-store.ts'
 
 /**
- * A refresh token is base64url( format, partition, handle, counter, HMAC-SHA-256 over all before ).
+ * A refresh token is base64url( format, partition, handle, counter, seal, HMAC-SHA-256 over all before ).
  *
  * - The handle is stored nowhere, and the session id is its hash: a stolen store makes no token.
- * - Without the secret nobody makes one, and with nothing but the secret neither.
- * - The MAC is checked before any store is asked, so a forged token costs one hash.
- * - The counter tells every ancestor from the current one for ever, with no history kept; and the successor of a token can
- *   be made again from the token itself, so a retry gets the very same one.
+ * - A token needs both the handle and the secret.
+ * - The seal is an HMAC over those parts of the session record that an access token is made of. A store that was written
+ *   to without the secret makes no token: its record no longer fits the seal of the refresh token.
+ * - The MAC is checked before the store is asked, so a forged token costs one hash.
+ * - The counter distinguishes every ancestor from the current token, with no history kept. The successor of a token can
+ *   be made again from the token and the record, so a retry gets the very same one.
  */
 export interface RefreshTokenParts {
   readonly partition: number
@@ -15,11 +18,34 @@ export interface RefreshTokenParts {
   readonly counter: number
 }
 
-const format = 1
+/** A refresh token as it was presented, its MAC verified. */
+export interface PresentedToken extends RefreshTokenParts {
+  /** The seal of the session record; {@link RefreshTokens.fits} compares it with the record. */
+  readonly seal: Buffer
+}
+
+/** The parts of a session record that never change and that an access token is made of. */
+export type SealedRecord = Pick<
+  SessionRecord,
+  | 'sessionId'
+  | 'issuer'
+  | 'subject'
+  | 'clientId'
+  | 'scopes'
+  | 'authentication'
+  | 'startedAt'
+  | 'absoluteUntil'
+  | 'version'
+>
+
+const format = 2
 const handleBytes = 16
 const counterBytes = 6
+/** 144 bits: more than can be guessed, and the whole token stays a multiple of three bytes. */
+const sealBytes = 18
 const macBytes = 32
-const bodyBytes = 1 + 2 + handleBytes + counterBytes
+const sealOffset = 1 + 2 + handleBytes + counterBytes
+const bodyBytes = sealOffset + sealBytes
 /** A multiple of three bytes, so there is exactly one way to write each token in base64url. */
 const tokenLength = ((bodyBytes + macBytes) / 3) * 4
 const wellFormed = new RegExp(`^[A-Za-z0-9_-]{${tokenLength}}$`)
@@ -28,9 +54,32 @@ const secretBytes = 32
 export const maxPartition = 0xffff
 
 /** A key per issuer: with one secret and one store for several, a token of one would name users of the other. */
-function keyOf(secret: string | Uint8Array, issuer: string): Buffer {
-  const purpose = `express-kickout refresh token ${issuer}`
-  return Buffer.from(hkdfSync('sha256', secret, '', purpose, secretBytes))
+function keyOf(secret: string | Uint8Array, purpose: string, issuer: string): Buffer {
+  const info = `express-kickout ${purpose} ${issuer}`
+  return Buffer.from(hkdfSync('sha256', secret, '', info, secretBytes))
+}
+
+/** One text for each record: JSON keeps the borders between the parts. */
+function sealedText(record: SealedRecord): string {
+  const { acr, amr, authTime } = record.authentication
+  return JSON.stringify([
+    record.sessionId,
+    record.issuer,
+    record.subject,
+    record.clientId ?? null,
+    record.scopes,
+    acr ?? null,
+    amr ?? null,
+    authTime ?? null,
+    record.startedAt,
+    record.absoluteUntil,
+    record.version,
+  ])
+}
+
+interface SecretKeys {
+  readonly mac: Buffer
+  readonly seal: Buffer
 }
 
 /** The session that a handle belongs to. It begins with its user's partition, so that the id alone finds the store's slot. */
@@ -45,7 +94,7 @@ export function newHandle(): Buffer {
 
 /** Makes and reads one issuer's refresh tokens under one or several secrets: the first makes, all of them verify. */
 export class RefreshTokens {
-  readonly #keys: readonly Buffer[]
+  readonly #keys: readonly SecretKeys[]
 
   /** @throws TypeError for a missing secret or one under 32 bytes; never prints one */
   constructor(secrets: unknown, issuer: string) {
@@ -61,40 +110,55 @@ export class RefreshTokens {
             `node -p "crypto.randomBytes(${secretBytes}).toString('base64url')"`,
         )
       }
-      return keyOf(secret, issuer)
+      return {
+        mac: keyOf(secret, 'refresh token', issuer),
+        seal: keyOf(secret, 'session seal', issuer),
+      }
     })
   }
 
-  make(parts: RefreshTokenParts): string {
+  /** @param record - what the token is sealed to: the record of its own session */
+  make(parts: RefreshTokenParts, record: SealedRecord): string {
+    const [first] = this.#keys
+    if (!first) throw secretError('must hold at least one secret')
     const body = Buffer.alloc(bodyBytes)
     body.writeUInt8(format, 0)
     body.writeUInt16BE(parts.partition, 1)
     parts.handle.copy(body, 3)
     body.writeUIntBE(parts.counter, 3 + handleBytes, counterBytes)
-    return Buffer.concat([body, this.#mac(this.#keys[0], body)]).toString('base64url')
+    sealOf(first.seal, record).copy(body, sealOffset)
+    return Buffer.concat([body, macOf(first.mac, body)]).toString('base64url')
   }
 
   /** @returns `undefined` for anything that this issuer has not made */
-  read(token: string): RefreshTokenParts | undefined {
+  read(token: string): PresentedToken | undefined {
     if (!wellFormed.test(token)) return undefined
     const bytes = Buffer.from(token, 'base64url')
     const body = bytes.subarray(0, bodyBytes)
     const mac = bytes.subarray(bodyBytes)
     // No early exit: how long it takes does not tell which secret it was.
-    const genuine = this.#keys.map((key) => timingSafeEqual(this.#mac(key, body), mac))
+    const genuine = this.#keys.map((key) => timingSafeEqual(macOf(key.mac, body), mac))
     if (!genuine.includes(true) || body.readUInt8(0) !== format) return undefined
     return {
       partition: body.readUInt16BE(1),
       handle: body.subarray(3, 3 + handleBytes),
       counter: body.readUIntBE(3 + handleBytes, counterBytes),
+      seal: body.subarray(sealOffset),
     }
   }
 
-  #mac(key: Buffer | undefined, body: Buffer): Buffer {
-    return createHmac('sha256', key ?? '')
-      .update(body)
-      .digest()
+  /** Whether the record is the one that the token was sealed to, under any of the secrets. */
+  fits(token: PresentedToken, record: SealedRecord): boolean {
+    return this.#keys.some((key) => timingSafeEqual(sealOf(key.seal, record), token.seal))
   }
+}
+
+function macOf(key: Buffer, body: Buffer): Buffer {
+  return createHmac('sha256', key).update(body).digest()
+}
+
+function sealOf(key: Buffer, record: SealedRecord): Buffer {
+  return createHmac('sha256', key).update(sealedText(record)).digest().subarray(0, sealBytes)
 }
 
 function secretError(expectation: string): TypeError {

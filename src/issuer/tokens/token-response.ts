@@ -30,12 +30,19 @@ export async function issueTokens(
   extraClaims: Record<string, unknown>,
   context: IssuerContext,
 ): Promise<IssuedTokens> {
+  const { token, expiresInSeconds } = await makeAccessToken(
+    session,
+    scopes,
+    now,
+    extraClaims,
+    context,
+  )
   return {
     response: {
-      access_token: await makeAccessToken(session, scopes, now, extraClaims, context),
+      access_token: token,
       token_type: 'Bearer',
-      expires_in: context.accessTokenTtlSeconds,
-      refresh_token: context.refreshTokens.make(parts),
+      expires_in: expiresInSeconds,
+      refresh_token: context.refreshTokens.make(parts, session),
       ...(scopes.length > 0 && { scope: scopes.join(' ') }),
       session_id: session.sessionId,
     },

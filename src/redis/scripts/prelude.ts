@@ -87,7 +87,8 @@ local function expiry_of(session)
 end
 local function reply_of(session, sid)
   return { sid, session.issuer, session.subject, session.client, session.scope, session.details,
-    session.started_at, session.seen_at, int(expiry_of(session)), session.version }
+    session.started_at, session.seen_at, int(expiry_of(session)), session.version,
+    session.ends_at }
 end
 `
 

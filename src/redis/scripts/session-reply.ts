@@ -10,6 +10,7 @@ export interface SessionReply {
   readonly lastSeenAt: number
   readonly expiresAt: number
   readonly version: number
+  readonly absoluteUntil: number
 }
 
 export function readSessionReply(reply: readonly string[]): SessionReply {
@@ -22,7 +23,7 @@ export function readSessionReply(reply: readonly string[]): SessionReply {
     details = '{}',
     ...times
   ] = reply
-  const [startedAt, lastSeenAt, expiresAt, version] = times.map(Number)
+  const [startedAt, lastSeenAt, expiresAt, version, absoluteUntil] = times.map(Number)
   return {
     sessionId,
     issuer,
@@ -34,5 +35,6 @@ export function readSessionReply(reply: readonly string[]): SessionReply {
     lastSeenAt: lastSeenAt ?? 0,
     expiresAt: expiresAt ?? 0,
     version: version ?? 0,
+    absoluteUntil: absoluteUntil ?? 0,
   }
 }

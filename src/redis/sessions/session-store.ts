@@ -38,6 +38,7 @@ function toRecord(reply: SessionReply): SessionRecord {
     startedAt: reply.startedAt,
     lastSeenAt: reply.lastSeenAt,
     expiresAt: reply.expiresAt,
+    absoluteUntil: reply.absoluteUntil,
     version: reply.version,
   }
 }
@@ -110,6 +111,7 @@ export class RedisSessionStore implements SessionStore {
       startedAt: now,
       lastSeenAt: now,
       expiresAt: now + Math.min(session.idleTtlMs, session.absoluteTtlMs),
+      absoluteUntil: now + session.absoluteTtlMs,
       version,
     }
     return { outcome: 'started', session: record, ended }

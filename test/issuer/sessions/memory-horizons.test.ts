@@ -15,6 +15,7 @@ function session(facts: Partial<SessionRecord>): SessionRecord {
     startedAt: 100,
     lastSeenAt: 100,
     expiresAt: 1_000,
+    absoluteUntil: 2_000,
     version: 100,
     ...facts,
   }

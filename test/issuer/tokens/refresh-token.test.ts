@@ -6,12 +6,24 @@ import {
   newHandle,
   RefreshTokens,
   type RefreshTokenParts,
+  type SealedRecord,
   sessionIdOf,
 } from '../../../src/issuer/tokens/refresh-token.ts'
 
 const issuer = 'https://login.example.com'
 const secret = 'a secret of thirty-two bytes or more'
 const tokens = new RefreshTokens(secret, issuer)
+const record: SealedRecord = {
+  sessionId: '0-a',
+  issuer,
+  subject: 'u1',
+  clientId: 'web',
+  scopes: ['notes:read', 'notes:write'],
+  authentication: { acr: 'gold', amr: ['pwd', 'otp'], authTime: 1_700_000_000 },
+  startedAt: 1_700_000_000_000,
+  absoluteUntil: 1_700_009_000_000,
+  version: 1_700_000_000_000,
+}
 
 const anyParts: fc.Arbitrary<RefreshTokenParts> = fc.record({
   partition: fc.integer({ min: 0, max: maxPartition }),
@@ -23,10 +35,10 @@ describe('a refresh token', () => {
   test('is read back as it was made, and is URL-safe and short', () => {
     fc.assert(
       fc.property(anyParts, (parts) => {
-        const token = tokens.make(parts)
-        expect(token).toMatch(/^[A-Za-z0-9_-]{76}$/)
-        expect(tokens.read(token)).toEqual(parts)
-        expect(tokens.make(parts)).toBe(token)
+        const token = tokens.make(parts, record)
+        expect(token).toMatch(/^[A-Za-z0-9_-]{100}$/)
+        expect(tokens.read(token)).toMatchObject(parts)
+        expect(tokens.make(parts, record)).toBe(token)
       }),
     )
   })
@@ -34,12 +46,12 @@ describe('a refresh token', () => {
   test('is refused when any byte of it is another', () => {
     const changed = fc.record({
       parts: anyParts,
-      index: fc.integer({ min: 0, max: 56 }),
+      index: fc.integer({ min: 0, max: 74 }),
       by: fc.integer({ min: 1, max: 255 }),
     })
     fc.assert(
       fc.property(changed, ({ parts, index, by }) => {
-        const bytes = Buffer.from(tokens.make(parts), 'base64url')
+        const bytes = Buffer.from(tokens.make(parts, record), 'base64url')
         bytes[index] = (bytes[index] ?? 0) ^ by
         expect(tokens.read(bytes.toString('base64url'))).toBeUndefined()
       }),
@@ -48,7 +60,7 @@ describe('a refresh token', () => {
   })
 
   test('is refused when any character of it is another, missing or one too many', () => {
-    const token = tokens.make({ partition: 0, handle: newHandle(), counter: 0 })
+    const token = tokens.make({ partition: 0, handle: newHandle(), counter: 0 }, record)
     for (let index = 0; index < token.length; index++) {
       for (const character of ['A', '_', '=', '+', ' ', '\n', 'é', '']) {
         const changed = token.slice(0, index) + character + token.slice(index + 1)
@@ -62,7 +74,7 @@ describe('a refresh token', () => {
   })
 
   test('has exactly one spelling', () => {
-    const token = tokens.make({ partition: 0, handle: newHandle(), counter: 0 })
+    const token = tokens.make({ partition: 0, handle: newHandle(), counter: 0 }, record)
     const bytes = Buffer.from(token, 'base64url')
     for (const spelling of [bytes.toString('base64'), bytes.toString('hex'), `${token}==`]) {
       if (spelling !== token) expect(tokens.read(spelling)).toBeUndefined()
@@ -77,7 +89,7 @@ describe('a refresh token', () => {
     })
     fc.assert(
       fc.property(other, (given) => {
-        const token = tokens.make(given.parts)
+        const token = tokens.make(given.parts, record)
         fc.pre(given.secret !== secret && given.issuer !== issuer)
         expect(new RefreshTokens(given.secret, issuer).read(token)).toBeUndefined()
         expect(new RefreshTokens(secret, given.issuer).read(token)).toBeUndefined()
@@ -96,29 +108,70 @@ describe('a refresh token', () => {
   test('of another format is refused, though its MAC be right', () => {
     const key = hkdfSync('sha256', secret, '', `express-kickout refresh token ${issuer}`, 32)
     const sealed = (format: number): string => {
-      const body = Buffer.alloc(25)
+      const body = Buffer.alloc(43)
       body.writeUInt8(format, 0)
       const mac = createHmac('sha256', Buffer.from(key)).update(body).digest()
       return Buffer.concat([body, mac]).toString('base64url')
     }
-    expect(tokens.read(sealed(1))).toMatchObject({ partition: 0, counter: 0 })
-    for (const format of [0, 2, 255]) expect(tokens.read(sealed(format))).toBeUndefined()
+    expect(tokens.read(sealed(2))).toMatchObject({ partition: 0, counter: 0 })
+    for (const format of [0, 1, 3, 255]) expect(tokens.read(sealed(format))).toBeUndefined()
   })
 
   test('is made with the first secret and read with each', () => {
     const next = 'the next secret of thirty-two bytes or more'
     const parts = { partition: 3, handle: newHandle(), counter: 7 }
     const both = new RefreshTokens([next, secret], issuer)
-    expect(both.read(tokens.make(parts))).toEqual(parts)
-    expect(both.make(parts)).toBe(new RefreshTokens(next, issuer).make(parts))
-    expect(tokens.read(both.make(parts))).toBeUndefined()
+    expect(both.read(tokens.make(parts, record))).toMatchObject(parts)
+    expect(both.make(parts, record)).toBe(new RefreshTokens(next, issuer).make(parts, record))
+    expect(tokens.read(both.make(parts, record))).toBeUndefined()
   })
 
   test('may have a secret of bytes', () => {
     const bytes = randomBytes(32)
     const parts = { partition: 0, handle: newHandle(), counter: 1 }
-    const made = new RefreshTokens(bytes, issuer).make(parts)
-    expect(new RefreshTokens(new Uint8Array(bytes), issuer).read(made)).toEqual(parts)
+    const made = new RefreshTokens(bytes, issuer).make(parts, record)
+    expect(new RefreshTokens(new Uint8Array(bytes), issuer).read(made)).toMatchObject(parts)
+  })
+})
+
+describe('the seal', () => {
+  const parts = { partition: 0, handle: newHandle(), counter: 3 }
+  const presented = tokens.read(tokens.make(parts, record))
+  const fits = (given: SealedRecord, reader = tokens) =>
+    presented !== undefined && reader.fits(presented, given)
+
+  test('fits the record that the token was made for, in whatever order its members stand', () => {
+    expect(fits(record)).toBe(true)
+    expect(fits(Object.fromEntries(Object.entries(record).reverse()) as unknown as SealedRecord)).toBe(true) // prettier-ignore
+  })
+
+  const changes: Record<string, Partial<SealedRecord>> = {
+    'another session': { sessionId: '0-b' },
+    'another issuer': { issuer: 'https://other.example.com' },
+    'another user': { subject: 'root' },
+    'another client': { clientId: 'cli' },
+    'no client': { clientId: undefined },
+    'one more scope': { scopes: [...record.scopes, 'sessions:admin'] },
+    'one scope of two': { scopes: ['notes:read notes:write'] },
+    'a better authentication': { authentication: { ...record.authentication, acr: 'platinum' } },
+    'a later authentication': { authentication: { ...record.authentication, authTime: 9e9 } },
+    'an earlier start': { startedAt: record.startedAt - 1 },
+    'a later end': { absoluteUntil: record.absoluteUntil + 1 },
+    'a version above a kick-out': { version: record.version + 1 },
+  }
+  test.each(Object.entries(changes))('fits no record with %s', (_name, change) => {
+    expect(fits({ ...record, ...change })).toBe(false)
+  })
+
+  test('is checked under each secret, and never under a secret that is not listed', () => {
+    const next = 'the next secret of thirty-two bytes or more'
+    expect(fits(record, new RefreshTokens([next, secret], issuer))).toBe(true)
+    expect(fits(record, new RefreshTokens(next, issuer))).toBe(false)
+  })
+
+  test('stays the same over all rotations of a session, and is the only part that the record decides', () => {
+    const later = tokens.read(tokens.make({ ...parts, counter: 900 }, record))
+    expect(later?.seal).toEqual(presented?.seal)
   })
 })
 
