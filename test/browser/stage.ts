@@ -38,12 +38,21 @@ const flags = [
   '--disable-sync',
 ]
 
+/** With the back/forward cache, which Playwright switches off. */
+export async function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: findChromium(),
+    args: flags,
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+  })
+}
+
 export async function setStage({
   redisUrl,
 }: { redisUrl?: string | undefined } = {}): Promise<Stage> {
   const apiPorts = redisUrl === undefined ? [0] : [0, 0]
   const servers = await startServers({ loginPort: 0, apiPorts, redisUrl })
-  const browser = await chromium.launch({ executablePath: findChromium(), args: flags })
+  const browser = await launchBrowser()
   const foreign = createServer((_req, res) => {
     res.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Elsewhere</title>')
   })

@@ -14,6 +14,8 @@ import ts from 'typescript'
 const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [string, string][] }> =
   {
     root: { imports: [], types: ['root'] },
+    // Runs in the browser: nothing of the servers comes along.
+    client: { imports: [] },
     revocation: { imports: ['root'] },
     guard: {
       imports: ['root', 'revocation'],
