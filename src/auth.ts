@@ -17,6 +17,10 @@ export interface AccessTokenClaims {
   readonly jti?: string
   readonly client_id?: string
   readonly azp?: string
+  /** The client at Okta. */
+  readonly cid?: string
+  /** The client at Entra ID, version 1 tokens. */
+  readonly appid?: string
   readonly scope?: string | string[]
   readonly scp?: string | string[]
   readonly sid?: string
@@ -35,7 +39,7 @@ export interface Auth<Claims extends object = AccessTokenClaims> {
   subject?: string
   /** The `sid` claim. */
   sessionId?: string
-  /** `client_id`, else `azp`; empty when the token names none. */
+  /** The first there is of `client_id`, `azp`, `cid` (Okta) and `appid` (Entra ID); empty when the token names none. */
   clientId: string
   scopes: string[]
   /** The `exp` claim, seconds. */

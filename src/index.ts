@@ -4,12 +4,19 @@ export {
   type AuthErrorCode,
   type AuthErrorReason,
   isAuthError,
+  isUnavailableError,
   UnavailableError,
   type UnavailableReason,
 } from './errors.ts'
 export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts'
 export type { JwksCacheOptions } from './guard/keys/key-set.ts'
-export { type AuthHandler, authErrorHandler, requireAuth } from './guard/middleware.ts'
+export {
+  type AuthenticatedRequest,
+  type AuthHandler,
+  authErrorHandler,
+  cutOnKickOut,
+  requireAuth,
+} from './guard/middleware.ts'
 export { getAuth } from './guard/request-auth.ts'
 export type {
   JwksDocument,

@@ -23,10 +23,9 @@ function assertNotRevoked(verdict: RevocationVerdict | undefined): void {
       retryAfterSeconds,
     })
   }
-  // The reason of the kick-out stays out of the message, which Express shows while NODE_ENV is not "production".
-  throw new AuthError('invalid_token', 'revoked', `Kicked out at level "${verdict.level}"`, {
-    cause: verdict,
-  })
+  // The reason of the kick-out is private. Express prints errors with their causes while NODE_ENV is not "production",
+  // so neither the message nor a cause carries it; the history of kick-outs does.
+  throw new AuthError('invalid_token', 'revoked', `Kicked out at level "${verdict.level}"`)
 }
 
 /** Whatever a foreign implementation throws, a check that did not happen is our failure, never the client's. */
@@ -38,7 +37,7 @@ function toUnavailable(error: unknown): unknown {
   })
 }
 
-/** Of any make: a promise taken for a verdict would let everybody in. */
+/** Of any make: a promise taken for a verdict would let every request in. */
 function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value> {
   return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }

@@ -38,9 +38,8 @@ interface HeaderTarget {
   setHeader(name: string, value: string): unknown
 }
 
-/** Puts the headers that belong to an error on the response, and on the error for handlers that build their own response. */
-export function writeHeaders(
-  res: HeaderTarget,
+/** Puts the challenge on the error itself, for those who build a response of their own. */
+export function writeErrorHeaders(
   error: AuthError | UnavailableError,
   settings: ChallengeSettings,
   scopes?: readonly string[],
@@ -48,7 +47,17 @@ export function writeHeaders(
   if (error instanceof AuthError) {
     error.headers = { 'WWW-Authenticate': toChallenge(error, settings, scopes) }
   }
-  // Somebody may have answered while keys were fetched; Node throws for a header that comes too late.
+}
+
+/** Puts the headers that belong to an error on the response, and on the error for handlers that build their own response. */
+export function writeHeaders(
+  res: HeaderTarget,
+  error: AuthError | UnavailableError,
+  settings: ChallengeSettings,
+  scopes?: readonly string[],
+): void {
+  writeErrorHeaders(error, settings, scopes)
+  // The application may have answered while keys were fetched. Node throws for a header that comes too late.
   if (res.headersSent) return
   for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
 }

@@ -47,6 +47,7 @@ function revocationsFromUrl(url: string, issuer: string | undefined): Revocation
   }
 
   return {
+    ...(issuer !== undefined && { issuer }),
     retentionSeconds: defaultRetentionSeconds,
     kickOut: async (target, options) => (await load()).kickOut(target, options),
     check(claims) {
@@ -83,7 +84,7 @@ function assertRedisUrl(url: string): void {
 }
 
 /**
- * Completes options from the environment. `KICKOUT_REDIS_URL` counts only where no options were given at all.
+ * Completes options from the environment. `KICKOUT_REDIS_URL` counts wherever "revocations" is not given.
  *
  * @throws TypeError that names the option and the variable
  */
@@ -98,7 +99,7 @@ export function withEnvironment(
   const audience = given.audience === undefined ? read(environment, 'audience') : given.audience
   const namesKeys = given.jwks !== undefined || given.jwksUri !== undefined || Array.isArray(issuer)
   const jwksUri = namesKeys ? given.jwksUri : read(environment, 'jwksUri')
-  const redisUrl = options === undefined ? read(environment, 'redisUrl') : undefined
+  const redisUrl = given.revocations === undefined ? read(environment, 'redisUrl') : undefined
   if (redisUrl !== undefined) assertRedisUrl(redisUrl)
   return {
     ...given,

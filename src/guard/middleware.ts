@@ -1,23 +1,45 @@
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from 'express'
+import type { Auth } from '../auth.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { AuthError, isAuthError, UnavailableError } from '../errors.ts'
 import { emitterOf } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { authenticate } from './authenticate.ts'
 import { readBearer } from './bearer.ts'
-import { toErrorBody, writeHeaders } from './challenge.ts'
+import { toErrorBody, writeErrorHeaders, writeHeaders } from './challenge.ts'
 import { withEnvironment } from './environment.ts'
 import type { Fetch } from './keys/fetch-json.ts'
 import { KeySet } from './keys/key-set.ts'
-import { markAnonymous, RequestAuth, type RequestAuthContext, setAuth } from './request-auth.ts'
+import {
+  findAuth,
+  findGuardContext,
+  markAnonymous,
+  RequestAuth,
+  type RequestAuthContext,
+  setAuth,
+} from './request-auth.ts'
 import type { RequireAuthOptions } from './require-auth-options.ts'
 import { type GuardSettings, readSettings } from './options.ts'
 import { Signals } from './signals.ts'
 import { VerifiedCache } from './token/verified-cache.ts'
 import { type Trust, type VerifiedToken, Verifier } from './token/verifier.ts'
 
+/** The parts of a request that a guard reads, as Node's `IncomingMessage` has them. */
+export interface AuthenticatedRequest {
+  readonly headers: { readonly authorization?: string | undefined }
+  readonly rawHeaders: readonly string[]
+}
+
 /** What `requireAuth` returns: a handler with a beginning and an end. */
 export interface AuthHandler extends RequestHandler {
+  /**
+   * Makes every check of the middleware without a response: for WebSocket upgrades, other frameworks and tests. Sets no
+   * `req.auth` and writes no header; the headers of a refusal stand on the error.
+   *
+   * @param options - `token`: checked instead of what the request carries
+   * @throws AuthError, UnavailableError; `missing_token` also where `credentials` is `'optional'`
+   */
+  authenticate(req: AuthenticatedRequest, options?: { token?: string }): Promise<Auth>
   /**
    * Resolves when keys are fetched and the revocations are complete, however long that takes.
    *
@@ -47,8 +69,8 @@ const systemDeps: GuardDeps = { clock: systemClock, fetch: async (url, init) => 
 export function requireAuth(options?: RequireAuthOptions): AuthHandler {
   const completed = withEnvironment(options)
   const settings = readSettings(completed)
-  // What the environment made, nobody else can close.
-  const own = options === undefined ? completed.revocations : undefined
+  // Revocations that were made of the environment are known to this guard alone, so it closes them.
+  const own = options?.revocations === undefined ? settings.revocations : undefined
   return createGuard(settings, own ? { ...systemDeps, ownRevocations: own } : systemDeps)
 }
 
@@ -79,7 +101,8 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     rejected: ({ code, reason }) => {
       emit({ type: 'auth.rejected', code, reason })
     },
-    makeSignal: (verified: VerifiedToken, res: object) => signals.make(verified, res as Response),
+    makeSignal: (verified: VerifiedToken, res: object | undefined) =>
+      signals.make(verified, res as Response | undefined),
   }
   const authenticateDeps = { cache, revocations, clock }
   const readToken: (req: Request) => unknown = settings.getToken ?? readBearer
@@ -95,13 +118,21 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   }
 
   function readCredentials(req: Request): string | undefined {
-    const token = readToken(req)
-    if (token === undefined || token === '') {
+    return assertCredentials(readToken(req))
+  }
+
+  /** What "getToken" returns comes from the request: a list, as `?token=a&token=b` makes one, is the client's mistake. */
+  function assertCredentials(token: unknown): string | undefined {
+    if (token === undefined || token === null || token === '') {
       if (settings.credentials === 'optional') return undefined
       throw new AuthError('missing_token', 'missing', 'The request has no bearer token')
     }
     if (typeof token !== 'string') {
-      throw new TypeError('requireAuth: option "getToken" must return a string or undefined')
+      throw new AuthError(
+        'invalid_request',
+        'malformed',
+        'The option "getToken" of requireAuth returned neither a string nor undefined or null',
+      )
     }
     return token
   }
@@ -148,6 +179,22 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   }
 
   return Object.assign(handler, {
+    async authenticate(req: Request, { token: given }: { token?: string } = {}) {
+      try {
+        start()
+        const token = given === undefined ? readCredentials(req) : assertCredentials(given)
+        if (token === undefined) {
+          throw new AuthError('missing_token', 'missing', 'The request has no bearer token')
+        }
+        return new RequestAuth(await authenticate(token, authenticateDeps), context, undefined)
+      } catch (error) {
+        if (isAuthError(error)) {
+          context.rejected(error)
+          writeErrorHeaders(error, context)
+        }
+        throw error
+      }
+    },
     async ready() {
       start()
       const keySets = [...trusts.values()].map(async ({ keySet }) => keySet.ready())
@@ -160,6 +207,32 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       await deps.ownRevocations?.close()
     },
   })
+}
+
+/**
+ * Ends a response that is still open when its token is kicked out or expires: Server-Sent Events, long polls, downloads.
+ * Mount it behind `requireAuth()`. A request without `req.auth` (after `credentials: 'optional'`) passes.
+ *
+ * The connection is closed rather than the response ended where a body of known length is under way, since the client
+ * must not take a part of it for all of it.
+ */
+export function cutOnKickOut(): RequestHandler {
+  return function cutOnKickOut(req, res, next) {
+    const auth = findAuth(req)
+    if (!auth) {
+      if (findGuardContext(req)) next()
+      else next(new Error('cutOnKickOut: there is no requireAuth() in front of this route'))
+      return
+    }
+    const { signal } = auth
+    const cut = () => {
+      if (res.headersSent && res.hasHeader('Content-Length')) res.destroy()
+      else res.end()
+    }
+    signal.addEventListener('abort', cut, { once: true })
+    res.once('close', () => signal.removeEventListener('abort', cut))
+    next()
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   readString,
   readStrings,
 } from '../options.ts'
+import { maxClockToleranceSeconds } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import type { ChallengeSettings } from './challenge.ts'
 import { defaultAlgorithms, supportedAlgorithms } from './keys/jwks.ts'
@@ -28,7 +29,7 @@ export interface GuardSettings extends ChallengeSettings {
   readonly clockToleranceSeconds: number
   readonly maxTokenAgeSeconds: number | undefined
   readonly credentials: 'required' | 'optional'
-  readonly getToken: ((req: Request) => string | undefined) | undefined
+  readonly getToken: ((req: Request) => string | null | undefined) | undefined
   readonly revocations: Revocations | undefined
   readonly maxCachedTokens: number
   readonly onEvent: ((event: GuardEvent) => void) | undefined
@@ -100,7 +101,7 @@ function readCache(value: unknown): Required<JwksCacheOptions> {
 }
 
 function readRevocations(value: unknown): Revocations | undefined {
-  if (value === undefined) return undefined
+  if (value === undefined || value === false) return undefined
   const candidate = (value ?? {}) as Record<string, unknown>
   const methods = [candidate['check'], candidate['onKickOut'], candidate['ready']]
   if (!methods.every((method) => typeof method === 'function')) {
@@ -113,6 +114,22 @@ function readRevocations(value: unknown): Revocations | undefined {
   return value as Revocations
 }
 
+/** A kick-out of an issuer that this guard does not trust would be confirmed and would put no token out. */
+function assertSameIssuer(
+  revocations: Revocations | undefined,
+  trusts: readonly TrustSettings[],
+): void {
+  const issuer = revocations?.issuer
+  const trusted = trusts.map(({ keySet }) => keySet.issuer)
+  if (issuer === undefined || trusted.includes(issuer)) return
+  throw optionError(
+    where,
+    'revocations',
+    `were made for the issuer "${issuer}", which this guard does not trust. It trusts ` +
+      `${trusted.map((name) => `"${name}"`).join(', ')}; both must be the exact "iss" of the tokens, slashes included`,
+  )
+}
+
 /**
  * Checks options and completes them.
  *
@@ -123,8 +140,11 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
   const algorithms = readAlgorithms(options.algorithms)
   const cache = readCache(options.jwksCache)
   const defaults = guardDefaults
+  const trusts = readTrusts(options, algorithms, cache)
+  const revocations = readRevocations(options.revocations)
+  assertSameIssuer(revocations, trusts)
   return {
-    trusts: readTrusts(options, algorithms, cache),
+    trusts,
     algorithms,
     strict: readBoolean(where, 'strict', options.strict, defaults.strict),
     clockToleranceSeconds: readNumber(
@@ -134,7 +154,7 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
       {
         fallback: defaults.clockToleranceSeconds,
         min: 0,
-        max: 600,
+        max: maxClockToleranceSeconds,
       },
     ),
     maxTokenAgeSeconds:
@@ -152,7 +172,7 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
       defaults.credentials,
     ),
     getToken: readFunction(where, 'getToken', options.getToken),
-    revocations: readRevocations(options.revocations),
+    revocations,
     maxCachedTokens: readNumber(where, 'maxCachedTokens', options.maxCachedTokens, {
       fallback: defaults.maxCachedTokens,
       min: 0,

@@ -14,7 +14,7 @@ export interface GuardContext extends ChallengeSettings {
 
 /** What one guard lends to each `req.auth` it makes. */
 export interface RequestAuthContext extends GuardContext {
-  makeSignal(verified: VerifiedToken, res: object): AbortSignal
+  makeSignal(verified: VerifiedToken, res: object | undefined): AbortSignal
 }
 
 /** `req.auth`: frozen, a fresh object per request, since its `signal` belongs to one response. */
@@ -30,10 +30,10 @@ export class RequestAuth implements Auth {
   readonly expiresAt: number
   readonly #context: RequestAuthContext
   readonly #verified: VerifiedToken
-  readonly #res: object
+  readonly #res: object | undefined
   #signal: AbortSignal | undefined
 
-  constructor(verified: VerifiedToken, context: RequestAuthContext, res: object) {
+  constructor(verified: VerifiedToken, context: RequestAuthContext, res: object | undefined) {
     const { claims } = verified
     this.token = verified.token
     this.header = verified.header

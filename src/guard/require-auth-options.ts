@@ -54,10 +54,16 @@ export interface RequireAuthOptions {
    * @defaultValue 'required'
    */
   credentials?: 'required' | 'optional'
-  /** Takes the token from somewhere else than `Authorization: Bearer`. */
-  getToken?: (req: Request) => string | undefined
-  /** What is kicked out. Without it tokens are good until they expire. */
-  revocations?: Revocations
+  /**
+   * Takes the token from another place than `Authorization: Bearer`. `undefined`, `null` and `''` mean that there is none;
+   * anything but a string is 400 `invalid_request`.
+   */
+  getToken?: (req: Request) => string | null | undefined
+  /**
+   * What is kicked out. Made of `KICKOUT_REDIS_URL` unless given; `false`: none, whatever the environment says. Without it
+   * tokens are good until they expire.
+   */
+  revocations?: Revocations | false
   /**
    * Verified tokens that are remembered; 0 remembers none.
    *

@@ -7,21 +7,22 @@ export function splitScope(scope: string): string[] {
 }
 
 /**
- * Reads what a token grants: `scope`, else `scp`, as a string or an array of strings.
+ * Reads what a token grants: `scope`, else `scp`, as a string or an array of strings. An empty one grants nothing, and is
+ * no error: Keycloak sends `scope: ""`.
  *
- * @throws AuthError `claims` when it is of another type, or there but empty
+ * @throws AuthError `claims` when it is of another type
  * @see RFC 8693 §4.2, RFC 9068 §2.2.3
  */
 export function readScopes(claims: AccessTokenClaims): string[] {
   const value: unknown = claims.scope === undefined ? claims.scp : claims.scope
   if (value === undefined) return []
-  const scopes: unknown[] =
-    typeof value === 'string' ? splitScope(value) : Array.isArray(value) ? value : []
-  if (scopes.length === 0 || !scopes.every((scope) => typeof scope === 'string' && scope !== '')) {
+  if (typeof value === 'string') return splitScope(value)
+  const scopes: unknown[] | undefined = Array.isArray(value) ? value : undefined
+  if (!scopes?.every((scope) => typeof scope === 'string' && scope !== '')) {
     throw new AuthError(
       'invalid_token',
       'claims',
-      'The scope of the token is empty or of a wrong type',
+      'The scope of the token is neither a string nor a list of non-empty strings',
     )
   }
   return scopes as string[]

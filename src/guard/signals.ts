@@ -2,7 +2,7 @@ import type { AccessTokenClaims } from '../auth.ts'
 import type { Clock } from '../clock.ts'
 import { AuthError } from '../errors.ts'
 import {
-  idAtLevel,
+  idsAtLevel,
   type Revocation,
   type RevocationLevel,
   revocationLevels,
@@ -20,10 +20,14 @@ interface Watch {
   timer: NodeJS.Timeout | undefined
 }
 
-/** The response that a signal belongs to: until it closes, the signal is held even if nobody else holds it. */
+/** The response that a signal belongs to. Until it closes, this guard keeps the signal from being collected. */
 interface ClosableResponse {
   readonly closed?: boolean
   once(event: 'close', listener: () => void): unknown
+}
+
+function isThenable<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
 }
 
 /**
@@ -48,7 +52,8 @@ export class Signals {
     this.#clock = clock
   }
 
-  make(verified: VerifiedToken, res: ClosableResponse): AbortSignal {
+  /** @param res - absent where a token was checked without a response, as for a WebSocket */
+  make(verified: VerifiedToken, res: ClosableResponse | undefined): AbortSignal {
     const controller = new AbortController()
     const { signal } = controller
     if (this.#closed) return signal
@@ -60,7 +65,7 @@ export class Signals {
     }
     this.#controllers.set(signal, controller)
     this.#collected.register(signal, watch, watch)
-    this.#hold(signal, res)
+    if (res) this.#hold(signal, res)
     this.#add(watch)
     this.#unsubscribe ??= this.#revocations?.onKickOut((revocation) => this.#onKickOut(revocation))
     this.#armExpiry(watch)
@@ -86,15 +91,20 @@ export class Signals {
     res.once('close', () => this.#held.delete(signal))
   }
 
-  /** The handler may have taken its time between the guard and its first look at `signal`. */
+  /**
+   * The handler may have taken its time between the guard and its first look at `signal`. A signal that is dead by then
+   * aborts one turn of the event loop later: `addEventListener('abort', …)` on an aborted signal never calls the listener,
+   * and the stream would stay open.
+   */
   #abortIfRevokedMeanwhile(watch: Watch): void {
     const abort = (verdict: { revoked: boolean }): void => {
       if (verdict.revoked) this.#abort(watch, 'revoked')
     }
     try {
       const verdict = this.#revocations?.check(watch.claims)
-      if (verdict instanceof Promise) verdict.then(abort, () => undefined)
-      else if (verdict) abort(verdict)
+      // Of any make: `check` may be the application's own, and its promise that of a library.
+      if (isThenable(verdict)) Promise.resolve(verdict).then(abort, () => undefined)
+      else if (verdict?.revoked) setImmediate(() => abort(verdict))
     } catch {
       // Not provable right now: the request was let in when it was, and the listener tells what comes.
     }
@@ -103,18 +113,20 @@ export class Signals {
   #onKickOut(revocation: Revocation): void {
     const watches = this.#index.get(revocation.level)?.get(revocation.id)
     for (const watch of [...(watches ?? [])]) {
-      if (revokes(revocation, watch.claims)) this.#abort(watch, 'revoked')
+      if (revokes(revocation, watch.claims, this.#clock)) this.#abort(watch, 'revoked')
     }
   }
 
   #armExpiry(watch: Watch): void {
     const leftMs = watch.validUntilMs - this.#clock.now()
-    if (leftMs <= 0) {
-      this.#abort(watch, 'expired')
-      return
-    }
-    watch.timer = setTimeout(() => this.#armExpiry(watch), Math.min(leftMs, maxTimerMs))
+    // A delay of 0 is one turn later: a listener that the handler adds at once hears it.
+    watch.timer = setTimeout(() => this.#onTimer(watch), Math.min(Math.max(leftMs, 0), maxTimerMs))
     watch.timer.unref()
+  }
+
+  #onTimer(watch: Watch): void {
+    if (watch.validUntilMs <= this.#clock.now()) this.#abort(watch, 'expired')
+    else this.#armExpiry(watch)
   }
 
   #abort(watch: Watch, reason: 'revoked' | 'expired'): void {
@@ -128,11 +140,11 @@ export class Signals {
 
   #add(watch: Watch): void {
     for (const [level, byId] of this.#index) {
-      const id = idAtLevel(level, watch.claims)
-      if (id === undefined) continue
-      const watches = byId.get(id)
-      if (watches) watches.add(watch)
-      else byId.set(id, new Set([watch]))
+      for (const id of idsAtLevel(level, watch.claims)) {
+        const watches = byId.get(id)
+        if (watches) watches.add(watch)
+        else byId.set(id, new Set([watch]))
+      }
     }
   }
 
@@ -140,11 +152,11 @@ export class Signals {
     clearTimeout(watch.timer)
     this.#collected.unregister(watch)
     for (const [level, byId] of this.#index) {
-      const id = idAtLevel(level, watch.claims)
-      if (id === undefined) continue
-      const watches = byId.get(id)
-      watches?.delete(watch)
-      if (watches?.size === 0) byId.delete(id)
+      for (const id of idsAtLevel(level, watch.claims)) {
+        const watches = byId.get(id)
+        watches?.delete(watch)
+        if (watches?.size === 0) byId.delete(id)
+      }
     }
   }
 }

@@ -17,6 +17,7 @@ export function revocationsOfIssuer(
   issuer: string,
 ): AuditedRevocations {
   return {
+    issuer,
     retentionSeconds: shared.retentionSeconds,
     kickOut: async (target, options) => shared.kickOut(withIssuer(target, issuer), options),
     check: (claims) => shared.check(claims),

@@ -30,7 +30,7 @@ export interface RedisLayoutOptions {
   /**
    * How long a revocation is kept, seconds: at least the longest token lifetime plus twice the clock tolerance.
    *
-   * @defaultValue 3720
+   * @defaultValue 90000
    */
   retentionSeconds?: number
   /**

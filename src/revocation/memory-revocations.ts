@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
 import { assertOptions, readNumber, readString } from '../options.ts'
 import { Denylist } from './denylist.ts'
-import { isRevoked, type Revocation, type RevocationVerdict } from './revocation.ts'
+import { expiryMarginMs, isRevoked, type Revocation, type RevocationVerdict } from './revocation.ts'
 import {
   type AuditedRevocations,
   defaultRetentionSeconds,
@@ -24,7 +24,7 @@ export interface MemoryRevocationsOptions {
   /**
    * How long a revocation is kept, seconds: at least the longest token lifetime plus twice the clock tolerance.
    *
-   * @defaultValue 3720
+   * @defaultValue 90000
    */
   retentionSeconds?: number
 }
@@ -44,8 +44,6 @@ export interface MemoryRevocationsDeps {
 
 const optionNames = ['issuer', 'retentionSeconds'] as const
 const maxAuditRecords = 1000
-/** How long a token's revocation outlives the `exp` that its kick-out named: any tolerance, and clocks that disagree. */
-export const expiryMarginMs = 120_000
 
 /** When a revocation may be forgotten: after the retention, or sooner where the token is known to expire sooner. */
 function keptUntil(target: ResolvedTarget, at: number, retentionMs: number): number {
@@ -94,7 +92,7 @@ export function createMemoryRevocations(
 
   function check(claims: AccessTokenClaims): RevocationVerdict {
     assertOpen()
-    return isRevoked(claims, denylist)
+    return isRevoked(claims, denylist, clock)
   }
 
   async function kickOut(
@@ -134,6 +132,7 @@ export function createMemoryRevocations(
   }
 
   return {
+    ...(defaultIssuer !== undefined && { issuer: defaultIssuer }),
     retentionSeconds,
     kickOut,
     check,

@@ -1,4 +1,14 @@
 import type { AccessTokenClaims } from '../auth.ts'
+import type { Clock } from '../clock.ts'
+
+/** The largest `clockToleranceSeconds` that a guard may have. */
+export const maxClockToleranceSeconds = 600
+
+/**
+ * How long the revocation of a token outlives the `exp` that its kick-out named: twice the largest tolerance, since the
+ * guard that the token is presented to may have any tolerance.
+ */
+export const expiryMarginMs = 2 * maxClockToleranceSeconds * 1000
 
 /** The five things that can be kicked out. A token is revoked if *any* of them says so. */
 export const revocationLevels = ['token', 'session', 'subject', 'client', 'everyone'] as const
@@ -54,13 +64,27 @@ export type RevocationVerdict =
 
 export const notRevoked: RevocationVerdict = Object.freeze({ revoked: false })
 
-/** The `client_id`, else `azp`. */
-function clientOf(claims: AccessTokenClaims): string | undefined {
-  return claims.client_id ?? claims.azp
+/** Where providers name the client: RFC 9068, OpenID Connect, Okta, Entra ID. A kick-out of any of them counts. */
+const clientClaims = ['client_id', 'azp', 'cid', 'appid'] as const
+
+/** The client of a token: the first there is of `client_id`, `azp`, `cid` and `appid`. */
+export function clientOf(claims: AccessTokenClaims): string | undefined {
+  return claims.client_id ?? claims.azp ?? claims.cid ?? claims.appid
 }
 
-/** The id by which a level names this token, or `undefined` where the token has none. */
-export function idAtLevel(level: RevocationLevel, claims: AccessTokenClaims): string | undefined {
+/** The ids by which a level names this token: none where the token has none, several only at the client level. */
+export function idsAtLevel(level: RevocationLevel, claims: AccessTokenClaims): readonly string[] {
+  if (level === 'client') {
+    return [...new Set(clientClaims.map((name) => claims[name]))].filter((id) => id !== undefined)
+  }
+  const id = onlyIdAtLevel(level, claims)
+  return id === undefined ? [] : [id]
+}
+
+function onlyIdAtLevel(
+  level: Exclude<RevocationLevel, 'client'>,
+  claims: AccessTokenClaims,
+): string | undefined {
   switch (level) {
     case 'token':
       return claims.jti
@@ -68,11 +92,27 @@ export function idAtLevel(level: RevocationLevel, claims: AccessTokenClaims): st
       return claims.sid
     case 'subject':
       return claims.sub
-    case 'client':
-      return clientOf(claims)
     case 'everyone':
       return ''
   }
+}
+
+/** Session versions are milliseconds since the epoch, so none of ours is lower than this (September 2001). */
+const lowestVersion = 1e12
+/** How far the clock of the session store may be ahead of this server's. */
+const versionToleranceMs = 5000
+
+/**
+ * The `session_version` of a token, where it can be ours. A foreign issuer may use a claim of that name for a counter or
+ * anything else: taken for a time, a high value would survive every kick-out, and a low one would refuse new logins.
+ */
+function believedVersion(claims: AccessTokenClaims, clock: Pick<Clock, 'now'>): number | undefined {
+  const version: unknown = claims.session_version
+  return Number.isInteger(version) &&
+    (version as number) >= lowestVersion &&
+    (version as number) <= clock.now() + versionToleranceMs
+    ? (version as number)
+    : undefined
 }
 
 /** `iat` has whole seconds, so a token of the very second of the kick-out is out too. A token without `iat` is out. */
@@ -85,15 +125,18 @@ function factRevokes(
   level: RevocationLevel,
   fact: RevocationFact,
   claims: AccessTokenClaims,
+  clock: Pick<Clock, 'now'>,
 ): boolean {
   switch (level) {
     case 'token':
     case 'session':
       return true
-    case 'subject':
-      return claims.session_version !== undefined && fact.version !== undefined
-        ? claims.session_version < fact.version
+    case 'subject': {
+      const version = fact.version === undefined ? undefined : believedVersion(claims, clock)
+      return version !== undefined && fact.version !== undefined
+        ? version < fact.version
         : issuedAtOrBefore(claims, fact.at)
+    }
     case 'client':
     case 'everyone':
       return issuedAtOrBefore(claims, fact.at)
@@ -104,30 +147,54 @@ function factRevokes(
  * Whether a token is kicked out. Any level suffices; none takes precedence over another, since precedence between
  * levels is how revoked tokens come back to life.
  */
-export function isRevoked(claims: AccessTokenClaims, facts: RevocationFacts): RevocationVerdict {
+export function isRevoked(
+  claims: AccessTokenClaims,
+  facts: RevocationFacts,
+  clock: Pick<Clock, 'now'>,
+): RevocationVerdict {
   const known = facts.of(claims.iss)
   if (!known) return notRevoked
   for (const level of revocationLevels) {
-    const id = idAtLevel(level, claims)
-    if (id === undefined) continue
-    const fact = known.get(level, id)
-    if (fact && factRevokes(level, fact, claims)) {
-      return {
-        revoked: true,
-        level,
-        at: fact.at,
-        ...(fact.reason !== undefined && { reason: fact.reason }),
+    if (level === 'client') {
+      for (const name of clientClaims) {
+        const verdict = verdictOf(level, claims[name], known, claims, clock)
+        if (verdict) return verdict
       }
+      continue
     }
+    const verdict = verdictOf(level, onlyIdAtLevel(level, claims), known, claims, clock)
+    if (verdict) return verdict
   }
   return notRevoked
 }
 
+function verdictOf(
+  level: RevocationLevel,
+  id: string | undefined,
+  known: IssuerFacts,
+  claims: AccessTokenClaims,
+  clock: Pick<Clock, 'now'>,
+): RevocationVerdict | undefined {
+  if (id === undefined) return undefined
+  const fact = known.get(level, id)
+  if (!fact || !factRevokes(level, fact, claims, clock)) return undefined
+  return {
+    revoked: true,
+    level,
+    at: fact.at,
+    ...(fact.reason !== undefined && { reason: fact.reason }),
+  }
+}
+
 /** Whether one revocation puts out one token: {@link isRevoked} for a denylist of one. */
-export function revokes(revocation: Revocation, claims: AccessTokenClaims): boolean {
+export function revokes(
+  revocation: Revocation,
+  claims: AccessTokenClaims,
+  clock: Pick<Clock, 'now'>,
+): boolean {
   return (
     revocation.issuer === claims.iss &&
-    revocation.id === idAtLevel(revocation.level, claims) &&
-    factRevokes(revocation.level, revocation, claims)
+    idsAtLevel(revocation.level, claims).includes(revocation.id) &&
+    factRevokes(revocation.level, revocation, claims, clock)
   )
 }

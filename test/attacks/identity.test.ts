@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { memoryRevocations } from '../../src/revocation/memory-revocations.ts'
+import { systemClock } from '../../src/clock.ts'
 import { isRevoked, type RevocationFacts } from '../../src/revocation/revocation.ts'
 import { factsOf, makeGuarded } from '../support/guarded.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -52,7 +53,7 @@ describe('identities in memory (1.9)', () => {
           }),
         }
         const claims = { iss: issuer, aud: '', exp: 0, sid: two }
-        expect(isRevoked(claims, facts).revoked).toBe(one === two)
+        expect(isRevoked(claims, facts, systemClock).revoked).toBe(one === two)
       }),
     )
   })

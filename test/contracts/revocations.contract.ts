@@ -164,10 +164,22 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         }
       })
 
-      test('client reads azp where there is no client_id', async () => {
+      test('a client is out by whichever of client_id, azp, cid and appid names it', async () => {
         await kickOut({ client: 'client-1' })
-        expect(await isRevoked({ azp: 'client-1' })).toBe(true)
-        expect(await isRevoked({ client_id: 'client-2', azp: 'client-1' })).toBe(false)
+        for (const name of ['client_id', 'azp', 'cid', 'appid']) {
+          expect(await isRevoked({ [name]: 'client-1' })).toBe(true)
+          expect(await isRevoked({ client_id: 'client-2', [name]: 'client-1' })).toBe(true)
+          expect(await isRevoked({ client_id: 'client-2', [name]: 'client-2' })).toBe(false)
+        }
+      })
+
+      test('a session_version that cannot be ours counts as absent: the iat decides', async () => {
+        const { at } = await kickOut({ subject: 'sub-1' })
+        const second = Math.floor(at / 1000)
+        for (const session_version of [9e15, 1, 2, at + 60_000, at + 0.5]) {
+          expect(await isRevoked({ sub: 'sub-1', session_version, iat: second })).toBe(true)
+          expect(await isRevoked({ sub: 'sub-1', session_version, iat: second + 1 })).toBe(false)
+        }
       })
 
       test('token and session put out tokens of any age, future ones too', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import { environmentVariables, withEnvironment } from '../../src/guard/environment.ts'
 import { readSettings } from '../../src/guard/options.ts'
 import { UnavailableError } from '../../src/errors.ts'
+import { memoryRevocations } from '../../src/revocation/memory-revocations.ts'
 
 const all = {
   ISSUER_BASE_URL: 'https://env.test',
@@ -30,12 +31,17 @@ test('options come before the environment, one by one', () => {
     audience: 'own',
     issuer: 'https://env.test',
     jwksUri: 'https://env.test/jwks',
+    revocations: expect.objectContaining({ issuer: 'https://env.test' }),
   })
   expect(withEnvironment({ issuer: 'https://own.test' }, all).issuer).toBe('https://own.test')
 })
-test('KICKOUT_REDIS_URL counts only where there are no options at all', () => {
-  expect(withEnvironment({}, all)).not.toHaveProperty('revocations')
+test('KICKOUT_REDIS_URL counts wherever revocations are not given, and never where they are', () => {
+  const own = memoryRevocations()
   expect(withEnvironment(undefined, all)).toHaveProperty('revocations')
+  expect(withEnvironment({ realm: 'reports' }, all)).toHaveProperty('revocations')
+  expect(withEnvironment({ revocations: own }, all).revocations).toBe(own)
+  expect(withEnvironment({ revocations: false }, all).revocations).toBe(false)
+  expect(readSettings(withEnvironment({ revocations: false }, all)).revocations).toBeUndefined()
 })
 test('JWKS_URI gives way to keys, an address or a list of issuers', () => {
   expect(withEnvironment({ jwks: { keys: [] } }, all)).not.toHaveProperty('jwksUri')
@@ -69,7 +75,7 @@ test.each(['x', 'http://a.test', 'hunter2', 'localhost:6379'])(
 
 describe('the revocations of KICKOUT_REDIS_URL', () => {
   test('are unavailable until their code is there, and closed for good when closed', async () => {
-    const { revocations } = withEnvironment(undefined, all)
+    const { revocations } = readSettings(withEnvironment(undefined, all))
     const stop = revocations?.onKickOut(() => undefined)
     stop?.()
     await revocations?.close()

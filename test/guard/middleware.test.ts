@@ -178,7 +178,7 @@ describe('requireAuth', () => {
     expect((await guarded.ask(guarded.token())).auth?.subject).toBe('user-1')
   })
 
-  test('getToken stands in for the header; what it throws or returns wrongly is never a 401', async () => {
+  test('getToken stands in for the header; what it throws or returns wrongly is a 400, and null is no token', async () => {
     const failure = new Error('mine')
     const asked = async (getToken: (req: Request) => unknown) => {
       const guarded = makeGuarded({ getToken: getToken as (req: Request) => string })
@@ -187,10 +187,14 @@ describe('requireAuth', () => {
     }
     expect(factsOf(await asked(() => undefined))).toMatchObject({ code: 'missing_token' })
     expect(factsOf(await asked(() => ''))).toMatchObject({ code: 'missing_token' })
+    expect(factsOf(await asked(() => null))).toMatchObject({ code: 'missing_token' })
     expect(factsOf(await asked(() => 'a b'))).toMatchObject({ status: 400 })
     expect(await asked(() => { throw failure })).toBe(failure) // prettier-ignore
-    for (const wrong of [null, 7, {}, Promise.resolve('x'), ['x']]) {
-      expect(await asked(() => wrong)).toBeInstanceOf(TypeError)
+    for (const wrong of [7, {}, Promise.resolve('x'), ['x'], ['a', 'b'], false]) {
+      expect(factsOf(await asked(() => wrong))).toMatchObject({
+        status: 400,
+        code: 'invalid_request',
+      })
     }
   })
 

@@ -49,11 +49,14 @@ describe('auth.signal', () => {
     expect(own.reason).toMatchObject({ code: 'invalid_token', reason: 'revoked', status: 401 })
   })
 
-  test('is aborted from the start when the kick-out came between the guard and its first use', async () => {
+  test('aborts one turn after its first use when the kick-out came before that, so that a listener hears it', async () => {
     const revocations = memoryRevocations({ issuer })
     const { signal } = await open(revocations)
     await revocations.kickOut({ session: 'sid-1' })
-    expect(signal().reason).toMatchObject({ reason: 'revoked' })
+    const late = signal()
+    expect(late.aborted).toBe(false)
+    await new Promise((resolve) => late.addEventListener('abort', resolve, { once: true }))
+    expect(late.reason).toMatchObject({ reason: 'revoked' })
   })
 
   test('aborts at exp plus the tolerance and not a millisecond sooner', async () => {

@@ -67,7 +67,7 @@ describe('createIssuer', () => {
     [{ accessTokenTtlSeconds: 3601 }, /"accessTokenTtlSeconds".*60 to 3600/],
     [{ accessTokenTtlSeconds: 60.5 }, /"accessTokenTtlSeconds".*whole/],
     [
-      { accessTokenTtlSeconds: 7200, dangerouslyAllowAnyAccessTokenTtl: true },
+      { accessTokenTtlSeconds: 90_001, dangerouslyAllowAnyAccessTokenTtl: true },
       /"accessTokenTtlSeconds".*retentionSeconds/,
     ],
     [{ dangerouslyAllowAnyAccessTokenTtl: 'yes' }, /"dangerouslyAllowAnyAccessTokenTtl"/],

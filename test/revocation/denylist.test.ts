@@ -41,6 +41,7 @@ const tokens: fc.Arbitrary<AccessTokenClaims> = fc.record(
     sid: ids,
     client_id: ids,
     azp: ids,
+    cid: ids,
     session_version: moments,
   },
   { requiredKeys: ['iss', 'aud', 'exp', 'iat'] },
@@ -54,11 +55,10 @@ function naiveVerdict(token: AccessTokenClaims, all: readonly Revocation[]): boo
     if (level === 'everyone') return old
     if (level === 'token') return token.jti === id
     if (level === 'session') return token.sid === id
-    if (level === 'client') return (token.client_id ?? token.azp) === id && old
-    return (
-      token.sub === id &&
-      (token.session_version === undefined ? old : token.session_version < version!)
-    )
+    if (level === 'client') return [token.client_id, token.azp, token.cid].includes(id) && old
+    const own = token.session_version
+    const isOurs = own !== undefined && own >= 1e12 && own <= Date.UTC(2026, 0, 1) + 5000
+    return token.sub === id && (isOurs ? own < version! : old)
   })
 }
 
@@ -80,9 +80,9 @@ describe('Denylist', () => {
             shuffled.apply(each!, 1000)
           }
           const expected = naiveVerdict(token, all)
-          expect(isRevoked(token, inOrder).revoked).toBe(expected)
-          expect(isRevoked(token, shuffled).revoked).toBe(expected)
-          expect(all.some((each) => revokes(each, token))).toBe(expected)
+          expect(isRevoked(token, inOrder, clock).revoked).toBe(expected)
+          expect(isRevoked(token, shuffled, clock).revoked).toBe(expected)
+          expect(all.some((each) => revokes(each, token, clock))).toBe(expected)
           expect(shuffled.size).toBe(inOrder.size)
         },
       ),

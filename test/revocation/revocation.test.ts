@@ -8,6 +8,8 @@ import {
 
 const at = 1_767_225_600_500
 const second = Math.floor(at / 1000)
+/** A second after the kick-out. */
+const clock = { now: () => at + 1000 }
 const claims: AccessTokenClaims = {
   iss: 'i',
   aud: 'x',
@@ -29,6 +31,7 @@ const verdict = (level: RevocationLevel, fact: RevocationFact, changes: object) 
             : undefined,
       }),
     },
+    clock,
   ).revoked
 
 describe('at its boundary', () => {
@@ -68,12 +71,32 @@ describe('at its boundary', () => {
   })
 })
 
-test('client is client_id, else azp', () => {
-  const get = (level: RevocationLevel, id: string) =>
-    level === 'client' && id === 'z' ? { at } : undefined
-  const { client_id: _none, ...without } = claims
-  expect(isRevoked({ ...without, azp: 'z' }, { of: () => ({ get }) }).revoked).toBe(true)
-  expect(isRevoked({ ...claims, azp: 'z' }, { of: () => ({ get }) }).revoked).toBe(false)
+test.each(['client_id', 'azp', 'cid', 'appid'])(
+  'a client is out by %s, whatever the other three say',
+  (name) => {
+    const get = (level: RevocationLevel, id: string) =>
+      level === 'client' && id === 'leaked' ? { at } : undefined
+    const others = { client_id: 'a', azp: 'b', cid: 'c', appid: 'd' }
+    const out = (token: object) =>
+      isRevoked({ ...claims, ...token }, { of: () => ({ get }) }, clock).revoked
+    expect(out(others)).toBe(false)
+    expect(out({ ...others, [name]: 'leaked' })).toBe(true)
+    expect(out({ client_id: undefined, [name]: 'leaked' })).toBe(true)
+  },
+)
+
+describe('a session_version that cannot be ours counts as absent', () => {
+  const fact = { at, version: at }
+  test.each([9e15, at + 6_001, 1, 2, 999_999_999_999, at + 0.5, Number.NaN, '1767225600500', null])(
+    '%p: the iat decides',
+    (session_version) => {
+      expect(verdict('subject', fact, { iat: second, session_version })).toBe(true)
+      expect(verdict('subject', fact, { iat: second + 1, session_version })).toBe(false)
+    },
+  )
+  test('one that is ahead of this clock by no more than the tolerance is ours', () => {
+    expect(verdict('subject', fact, { iat: 0, session_version: at + 6_000 })).toBe(false)
+  })
 })
 
 test('any level suffices: a milder fact of one level hides no other', () => {
@@ -84,7 +107,7 @@ test('any level suffices: a milder fact of one level hides no other', () => {
         ? { at, reason: 'why' }
         : undefined
   expect(
-    isRevoked({ ...claims, session_version: at, iat: second }, { of: () => ({ get }) }),
+    isRevoked({ ...claims, session_version: at, iat: second }, { of: () => ({ get }) }, clock),
   ).toEqual({
     revoked: true,
     level: 'everyone',
@@ -93,7 +116,7 @@ test('any level suffices: a milder fact of one level hides no other', () => {
   })
 })
 test('a verdict has no reason where the kick-out has none', () => {
-  expect(isRevoked(claims, { of: () => ({ get: () => ({ at }) }) })).toStrictEqual({
+  expect(isRevoked(claims, { of: () => ({ get: () => ({ at }) }) }, clock)).toStrictEqual({
     revoked: true,
     level: 'token',
     at,
@@ -106,6 +129,7 @@ test('a token without an id cannot be named at that level', () => {
     {
       of: () => ({ get: (level) => void asked.push(level) }),
     },
+    clock,
   )
   expect(asked).toEqual(['everyone'])
 })

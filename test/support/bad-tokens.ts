@@ -63,12 +63,17 @@ function badHeaders(signer: Signer, now: number): string[] {
       signer.sign(good, { zip }),
       signer.sign(good, { enc: zip }),
     ]),
-    ...['nonce', 'at_hash', 'events', 'cnf'].flatMap((claim) =>
+    ...['events', 'cnf'].flatMap((claim) =>
       oddValues.map((value) => signer.sign({ ...good, [claim]: value })),
     ),
-    ...[null, 7, true, {}, [], '', ' ', [''], [7], ['a', null]].map((scope) =>
-      signer.sign({ ...good, scope }),
+    // What a header of at+jwt would outweigh.
+    ...['nonce', 'at_hash', 'c_hash', 's_hash'].flatMap((claim) =>
+      oddValues.map((value) => signer.sign({ ...good, [claim]: value }, { typ: 'JWT' })),
     ),
+    ...[{ typ: 'ID' }, { typ: 'Refresh' }, { typ: 'Logout' }, { token_use: 'id' }].map((kind) =>
+      signer.sign({ ...good, ...kind }),
+    ),
+    ...[null, 7, true, {}, [''], [7], ['a', null]].map((scope) => signer.sign({ ...good, scope })),
   ]
 }
 

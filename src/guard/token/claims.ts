@@ -14,9 +14,13 @@ export interface ClaimsPolicy {
 
 const accessTokenTypes = /^(application\/)?at\+jwt$/i
 const untypedTokenTypes = /^(application\/)?jwt$/i
-/** Claims of ID tokens and logout tokens, which no access token has. */
-const foreignClaims = ['nonce', 'at_hash', 'events'] as const
-const idClaims = ['sub', 'jti', 'sid', 'client_id', 'azp'] as const
+/** A logout token or security event, whatever else the token says of itself. */
+const eventClaims = ['events'] as const
+/** Claims of ID tokens. An access token has them only where a provider copies them (Keycloak before 25, Dex). */
+const idTokenClaims = ['nonce', 'at_hash', 'c_hash', 's_hash'] as const
+/** Values of a `typ` *claim*, as Keycloak writes it. */
+const foreignTypeClaims = ['ID', 'Refresh', 'Logout']
+const idClaims = ['sub', 'jti', 'sid', 'client_id', 'azp', 'cid', 'appid'] as const
 /** @see RFC 9068 §2.2 */
 const strictClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'] as const
 
@@ -40,6 +44,36 @@ export function assertType(header: JWTHeaderParameters, strict: boolean): void {
     'type',
     strict ? 'The "typ" of the token is not at+jwt' : 'The "typ" is not that of an access token',
   )
+}
+
+/** Whether the token says itself that it is an access token: by its header, or as Keycloak and Amazon Cognito do. */
+function saysAccessToken(header: JWTHeaderParameters, payload: JWTPayload): boolean {
+  return (
+    (typeof header.typ === 'string' && accessTokenTypes.test(header.typ)) ||
+    payload['typ'] === 'Bearer' ||
+    payload['token_use'] === 'access'
+  )
+}
+
+/**
+ * Refuses what looks like an ID, refresh or logout token. What the token says of itself goes before the claims that it has.
+ *
+ * @throws AuthError `type`
+ */
+function assertNoOtherKind(header: JWTHeaderParameters, payload: JWTPayload): void {
+  const event = eventClaims.find((name) => payload[name] !== undefined)
+  if (event) refuse('type', `The token has "${event}": it is a logout token, not an access token`)
+  const typ: unknown = payload['typ']
+  if (foreignTypeClaims.some((foreign) => foreign === typ)) {
+    refuse('type', `The claim "typ" of the token is "${String(typ)}", not that of an access token`)
+  }
+  const use: unknown = payload['token_use']
+  if (use !== undefined && use !== 'access') {
+    refuse('type', 'The claim "token_use" of the token is not "access"')
+  }
+  if (saysAccessToken(header, payload)) return
+  const foreign = idTokenClaims.find((name) => payload[name] !== undefined)
+  if (foreign) refuse('type', `The token has "${foreign}": it is an ID token, not an access token`)
 }
 
 function assertTimes(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: number): void {
@@ -67,7 +101,8 @@ function assertTimes(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: numb
     refuse(
       'claims',
       `The token lives for ${Math.ceil(lifetime)} s (tolerance included) but kick-outs are kept for ` +
-        `${policy.retentionSeconds} s, so it could outlive its own: raise "retentionSeconds" of the revocations`,
+        `${policy.retentionSeconds} s, so the token could outlive its own kick-out. Raise "retentionSeconds" to ` +
+        `${Math.ceil(lifetime)} or more in every process that makes Revocations or a session store`,
     )
   }
 }
@@ -81,10 +116,6 @@ function assertIds(payload: JWTPayload): void {
       )
     }
   }
-  const version: unknown = payload['session_version']
-  if (version !== undefined && !(typeof version === 'number' && Number.isFinite(version))) {
-    refuse('claims', 'The "session_version" of the token is not a finite number')
-  }
 }
 
 /**
@@ -93,10 +124,13 @@ function assertIds(payload: JWTPayload): void {
  * @throws AuthError `type`, `claims`, `not_yet_valid`, `audience` or `binding`
  * @see RFC 9068 §2.2 and §4, RFC 8725 §3.7 to §3.12, RFC 9449 §7.1
  */
-export function assertClaims(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: number): void {
-  const foreign = foreignClaims.find((name) => payload[name] !== undefined)
-  if (foreign)
-    refuse('type', `The token has "${foreign}": it is an ID or logout token, not an access token`)
+export function assertClaims(
+  header: JWTHeaderParameters,
+  payload: JWTPayload,
+  policy: ClaimsPolicy,
+  nowSeconds: number,
+): void {
+  assertNoOtherKind(header, payload)
   if (policy.strict) {
     const missing = strictClaims.find((name) => payload[name] === undefined)
     if (missing) refuse('claims', `The token has no "${missing}", which RFC 9068 requires`)

@@ -7,6 +7,7 @@ import { assertClaims, assertType, type ClaimsPolicy, toAccessTokenClaims } from
 import { readCompactJws } from './compact-jws.ts'
 import type { VerificationKey } from '../keys/jwks.ts'
 import type { KeySet } from '../keys/key-set.ts'
+import { clientOf } from '../../revocation/revocation.ts'
 import { readScopes } from '../scopes.ts'
 
 /** One issuer that is trusted: its keys, and for whom its tokens must be. */
@@ -122,7 +123,7 @@ export class Verifier {
     const found = trust.keySet.find(algorithm, header.kid)
     const key = found instanceof Promise ? await found : found
     const payload = await this.#verifySignature(token, await key.forAlgorithm(algorithm), trust)
-    assertClaims(payload, settings, this.#clock.now() / 1000)
+    assertClaims(header, payload, settings, this.#clock.now() / 1000)
     const verified = this.#toVerifiedToken(token, header, payload, key, trust)
     assertNotExpired(verified, this.#clock)
     return verified
@@ -168,7 +169,7 @@ export class Verifier {
       header,
       claims,
       scopes: Object.freeze(readScopes(claims)) as string[],
-      clientId: claims.client_id ?? claims.azp ?? '',
+      clientId: clientOf(claims) ?? '',
       key,
       keySet: trust.keySet,
       validUntilMs: (Math.min(claims.exp, oldest) + clockToleranceSeconds) * 1000,

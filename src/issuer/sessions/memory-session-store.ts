@@ -18,7 +18,7 @@ export interface MemoryStoreOptions {
   /**
    * How long a revocation is kept, seconds.
    *
-   * @defaultValue 3720
+   * @defaultValue 90000
    */
   retentionSeconds?: number
 }

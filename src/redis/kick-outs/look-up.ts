@@ -1,7 +1,8 @@
 import type { AccessTokenClaims } from '../../auth.ts'
+import { systemClock } from '../../clock.ts'
 import { UnavailableError } from '../../errors.ts'
 import {
-  idAtLevel,
+  idsAtLevel,
   isRevoked,
   type RevocationFact,
   type RevocationLevel,
@@ -18,6 +19,10 @@ import { type LookupReply, lookupScript } from '../scripts/look-up.ts'
 const settleMs = 1000
 
 type Ids = Partial<Record<RevocationLevel, string>>
+
+function factKey(level: RevocationLevel, id = ''): string {
+  return `${level} ${id}`
+}
 
 /**
  * Asks Redis about one token: one round trip, to each of the one or two partitions that can know it. A log that has just
@@ -38,24 +43,27 @@ export class Lookup {
 
   /** @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state */
   async check(claims: AccessTokenClaims): Promise<RevocationVerdict> {
-    const facts = new Map<RevocationLevel, RevocationFact>()
+    const facts = new Map<string, RevocationFact>()
     let doubtMs = 0
     try {
       await this.#inspect(this.#budgetMs)
-      const asked = Array.from(this.#locate(claims), async ([partition, ids]) => {
+      const asked = this.#locate(claims).map(async ([partition, ids]) => {
         const reply = await this.#ask(partition, claims.iss, ids, this.#budgetMs)
         doubtMs = Math.max(doubtMs, reply.doubtMs)
         reply.values.forEach((value, index) => {
           const fact = decodeFact(value)
           const level = revocationLevels[index]
-          if (fact && level) facts.set(level, fact)
+          if (fact && level) facts.set(factKey(level, ids[level]), fact)
         })
       })
       await Promise.all(asked)
     } catch (error) {
       throw toUnavailable('revocations', 'The look-up in Redis failed', error)
     }
-    const verdict = isRevoked(claims, { of: () => facts })
+    const known = {
+      get: (level: RevocationLevel, id: string) => facts.get(factKey(level, id)),
+    }
+    const verdict = isRevoked(claims, { of: () => known }, systemClock)
     if (!verdict.revoked && doubtMs > 0) {
       throw new UnavailableError('revocations', 'Redis has lost its state and is being told again')
     }
@@ -84,16 +92,21 @@ export class Lookup {
     }
   }
 
-  /** What each partition that can know the token is asked for. */
-  #locate(claims: AccessTokenClaims): Map<number, Ids> {
+  /**
+   * What each partition that can know the token is asked for. A token that names its client in several claims with
+   * different ids costs a further question for each of them.
+   */
+  #locate(claims: AccessTokenClaims): (readonly [number, Ids])[] {
     const idsOfPartition = new Map<number, Ids>()
+    const further: [number, Ids][] = []
     for (const level of revocationLevels) {
-      const id = idAtLevel(level, claims)
-      if (id === undefined) continue
-      const partition = this.#log.keys.partitionOf(level, claims.iss, id)
-      idsOfPartition.set(partition, { ...idsOfPartition.get(partition), [level]: id })
+      idsAtLevel(level, claims).forEach((id, index) => {
+        const partition = this.#log.keys.partitionOf(level, claims.iss, id)
+        if (index > 0) further.push([partition, { [level]: id }])
+        else idsOfPartition.set(partition, { ...idsOfPartition.get(partition), [level]: id })
+      })
     }
-    return idsOfPartition
+    return [...idsOfPartition, ...further]
   }
 
   async #ask(

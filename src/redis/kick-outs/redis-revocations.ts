@@ -73,14 +73,14 @@ export class RedisRevocations implements AuditedRevocations {
 
   check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
     if (this.#closed) throw closedError()
-    const verdict = isRevoked(claims, this.#denylist)
+    const verdict = isRevoked(claims, this.#denylist, systemClock)
     if (verdict.revoked) return verdict
     if (this.#settings.mode === 'lookup') return this.#lookup.check(claims)
     return this.#copy.isFresh() ? notRevoked : this.#checkUnproved(claims)
   }
 
   async checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict> {
-    const verdict = isRevoked(claims, this.#denylist)
+    const verdict = isRevoked(claims, this.#denylist, systemClock)
     return verdict.revoked ? verdict : this.#lookup.check(claims)
   }
 

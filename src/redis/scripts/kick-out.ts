@@ -1,4 +1,4 @@
-import { expiryMarginMs } from '../../revocation/memory-revocations.ts'
+import { expiryMarginMs } from '../../revocation/revocation.ts'
 import { defineScript } from './define-script.ts'
 import { prelude } from './prelude.ts'
 

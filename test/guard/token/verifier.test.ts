@@ -106,7 +106,7 @@ test('counts the largest age from iat, tolerance included, to the millisecond', 
 
 test('gives errors that hold neither the token nor its claims', async () => {
   const { verify, clock, keySet } = setup()
-  for (const changes of [{ aud: 'x' }, { nbf: clock.seconds + 60 }, { exp: 'x' }, { scope: '' }]) {
+  for (const changes of [{ aud: 'x' }, { nbf: clock.seconds + 60 }, { exp: 'x' }, { scope: 7 }]) {
     const error: unknown = await verify({ ...changes, email: 'a@private.test' }).catch(
       (cause: unknown) => cause,
     )

@@ -51,7 +51,7 @@ function setup() {
 
 describe('memoryStore', () => {
   test('keeps revocations as long as it is told', () => {
-    expect(memoryStore().retentionSeconds).toBe(3720)
+    expect(memoryStore().retentionSeconds).toBe(90_000)
     expect(memoryStore({ retentionSeconds: 60 }).retentionSeconds).toBe(60)
   })
 
