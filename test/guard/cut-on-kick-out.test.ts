@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { afterEach, expect, test } from '@jest/globals'
 import express, { type RequestHandler } from 'express'
 import {
@@ -21,7 +21,7 @@ afterEach(async () => {
 async function open(url: string, token: string) {
   const sent = request(url, { headers: { authorization: `Bearer ${token}` } })
   sent.end()
-  const [res] = (await once(sent, 'response')) as [import('node:http').IncomingMessage]
+  const [res] = (await once(sent, 'response')) as [IncomingMessage]
   res.resume()
   return res
 }

@@ -68,8 +68,9 @@ test('guards an upgrade, where there is no response: a connection without a toke
   const server = createServer().listen(0)
   await once(server, 'listening')
   server.on('upgrade', (req, socket) => {
-    guard.authenticate(req).catch((error: { status: number }) => {
-      socket.end(`HTTP/1.1 ${error.status} Refused\r\n\r\n`)
+    guard.authenticate(req).catch((error: unknown) => {
+      const { status } = error as { status: number }
+      socket.end(`HTTP/1.1 ${status} Refused\r\n\r\n`)
     })
   })
   const client = connect((server.address() as AddressInfo).port)
