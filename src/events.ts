@@ -58,7 +58,17 @@ export type RevocationsEvent =
 export type RevocationsState = 'starting' | 'live' | 'stale' | 'closed'
 
 /** Why a session ended. */
-export type SessionEndReason = 'revoked' | 'logout' | 'reused' | 'kicked_out' | 'limit' | 'ended'
+export type SessionEndReason =
+  | 'logout'
+  | 'revoked'
+  | 'reused'
+  | 'kicked_out'
+  /** The user had `maxPerSubject` sessions, and this was the least recently used one. */
+  | 'limit'
+  /** The same browser signed in again. */
+  | 'replaced'
+  /** The application ended it: `issuer.endSession`, or `claims` refused it. */
+  | 'app'
 
 /** What `onEvent` of `createIssuer` receives. */
 export type IssuerEvent =

@@ -1,4 +1,4 @@
-import type { Response, Router } from 'express'
+import type { RequestHandler, Response, Router } from 'express'
 import { emitterOf } from '../events.ts'
 import type {
   AuditedRevocations,
@@ -12,12 +12,12 @@ import { kickOut } from './kick-out.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
 import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import { endSession } from './revoke.ts'
-import { createRouter, sendTokens } from './router.ts'
+import { createCrossOrigin, createRouter, sendTokens } from './router.ts'
 import { type SessionInfo, toSessionInfo } from './sessions/session-store.ts'
 import { type IssuerOptions, readSettings } from './options.ts'
 import type { SigningJwk } from './tokens/signing-keys.ts'
 import { startSession, type StartSessionInput } from './start-session.ts'
-import type { IssuedTokens, TokenResponse } from './tokens/token-response.ts'
+import type { TokenResponse } from './tokens/token-response.ts'
 
 export { GrantError, type GrantErrorCode, isGrantError } from '../errors.ts'
 export type { IssuerEvent, SessionEndReason } from '../events.ts'
@@ -31,6 +31,11 @@ export { generateSigningKey, type SigningJwk } from './tokens/signing-keys.ts'
 export type { StartSessionInput } from './start-session.ts'
 export type { TokenResponse } from './tokens/token-response.ts'
 
+/** The part of a request that names the browser's session. */
+export interface CookieRequest {
+  readonly headers: { readonly cookie?: string | undefined }
+}
+
 /** A small issuer: sessions, rotating refresh tokens, revoking. Signing people in stays yours. */
 export interface Issuer {
   /** `/token`, `/revoke`, `/logout`, keys and metadata. Mount it at the path of the issuer's URL. */
@@ -40,15 +45,25 @@ export interface Issuer {
   /**
    * Begins a session for somebody who has just signed in.
    *
+   * @param options - `req`: in cookie mode, the session of that browser's cookie ends before `maxPerSubject` is counted
    * @throws TypeError for wrong input, `GrantError` when the user has too many sessions, `UnavailableError` when the store failed
    */
-  startSession(input: StartSessionInput): Promise<TokenResponse>
+  startSession(input: StartSessionInput, options?: { req?: CookieRequest }): Promise<TokenResponse>
+  /**
+   * For a login route of your own that a page on another origin calls: the exact CORS and the origin check of `/token`.
+   * It answers preflights, and 403 `access_denied` for an origin that is not in `allowedOrigins`.
+   */
+  readonly crossOrigin: RequestHandler
   /** Answers a login with its tokens; in cookie mode the refresh token goes into the cookie alone. */
   send(res: Response, tokens: TokenResponse): void
   /** A user's live sessions, the last used first. */
   listSessions(subject: string): Promise<SessionInfo[]>
-  /** Ends one session and revokes its access tokens. Resolves to whether there was one. */
-  endSession(sessionId: string): Promise<boolean>
+  /**
+   * Ends one session and revokes its access tokens. Resolves to whether there was one.
+   *
+   * @param options - `subject`: ends it only where it is this user's, as a route that ends one's own devices must
+   */
+  endSession(sessionId: string, options?: { subject?: string }): Promise<boolean>
   /** Ends the sessions concerned *and* revokes their access tokens, in one step. Safe to repeat. */
   kickOut(target: KickOutTarget, options?: KickOutOptions): Promise<KickOutResult>
   /** Publishes a new key now and signs with it once every resource server can know it. */
@@ -74,44 +89,51 @@ export function createIssuer(options: IssuerOptions): Issuer {
     revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
     emit: emitterOf(settings.onEvent),
   }
-  const lifetimes = new WeakMap<TokenResponse, number>()
   if (settings.usesDefaultStore) {
     context.emit({ type: 'store.insecure_default', message: insecureDefault })
   }
 
-  function remember({ response, sessionTtlSeconds }: IssuedTokens): TokenResponse {
-    lifetimes.set(response, sessionTtlSeconds)
-    return response
+  /** The session of the cookie that a browser sent. A new login leaves it behind; an attacker may have planted it. */
+  function previousSessionOf(req: CookieRequest): string | undefined {
+    if (!context.cookie) return undefined
+    try {
+      const token = readCookie(req.headers.cookie, context.cookie)
+      const parts = token === undefined ? undefined : context.refreshTokens.read(token)
+      return parts && sessionIdOf(parts)
+    } catch {
+      return undefined
+    }
   }
 
-  /** Whoever signs in anew leaves the session of the old cookie behind, which may be one that somebody planted. */
-  function endPreviousSession(res: Response, tokens: TokenResponse): void {
-    if (!context.cookie) return
-    let token
-    try {
-      token = readCookie(res.req.headers.cookie, context.cookie)
-    } catch {
-      return
-    }
-    const parts = token === undefined ? undefined : context.refreshTokens.read(token)
-    const previous = parts && sessionIdOf(parts)
-    if (previous === undefined || previous === tokens.session_id) return
-    endSession(previous, 'ended', context).catch(() => undefined)
+  async function endPreviousSession(req: CookieRequest, current?: string): Promise<void> {
+    const previous = previousSessionOf(req)
+    if (previous === undefined || previous === current) return
+    await endSession(previous, 'replaced', context)
   }
 
   return {
     router: createRouter(context),
     revocations: context.revocations,
-    startSession: async (input) => remember(await startSession(input, context)),
+    crossOrigin: createCrossOrigin(context),
+    async startSession(input, { req } = {}) {
+      if (req) await endPreviousSession(req)
+      return (await startSession(input, context)).response
+    },
     send(res, tokens) {
-      endPreviousSession(res, tokens)
-      const fallback = settings.session.absoluteTtlMs / 1000
-      const sessionTtlSeconds = lifetimes.get(tokens) ?? fallback
+      endPreviousSession(res.req, tokens.session_id).catch(() => undefined)
+      // Computed rather than remembered with the object, so that a copy of it sends the same cookie.
+      const { idleTtlMs, absoluteTtlMs } = settings.session
+      const sessionTtlSeconds = Math.min(idleTtlMs, absoluteTtlMs) / 1000
       sendTokens(res, { response: tokens, sessionTtlSeconds }, context, true)
     },
     listSessions: async (subject) =>
       (await settings.store.list(settings.issuer, subject)).map(toSessionInfo),
-    endSession: async (sessionId) => endSession(sessionId, 'ended', context),
+    async endSession(sessionId, { subject } = {}) {
+      if (subject === undefined) return endSession(sessionId, 'app', context)
+      const session = await settings.store.find(sessionId)
+      if (session?.issuer !== settings.issuer || session.subject !== subject) return false
+      return endSession(sessionId, 'app', context, subject)
+    },
     kickOut: async (target, kickOutOptions) => kickOut(target, kickOutOptions, context),
     rotateSigningKey: async (jwk) => settings.keys.rotate(jwk),
     close: async () => settings.store.close(),

@@ -145,16 +145,25 @@ function readAccessTokenTtl(options: IssuerOptions, store: SessionStore): number
   return ttl
 }
 
+/**
+ * Whether a text is an origin as browsers send it. Web views and extensions have schemes of their own
+ * (`tauri://localhost`, `capacitor://localhost`, `chrome-extension://…`), for which `URL` knows no origin.
+ */
+function isOrigin(text: string): boolean {
+  if (text.includes('*')) return false
+  if (/^https?:/.test(text)) return URL.canParse(text) && new URL(text).origin === text
+  return /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(?::\d{1,5})?$/.test(text) && !text.startsWith('file:')
+}
+
 function readOrigins(value: unknown): ReadonlySet<string> {
   const isEmpty = value === undefined || (Array.isArray(value) && value.length === 0)
   const list = isEmpty ? [] : (readStrings(where, 'allowedOrigins', value) ?? [])
   for (const origin of list) {
-    const isExact = URL.canParse(origin) && new URL(origin).origin === origin
-    if (!isExact || !/^https?:/.test(origin) || origin.includes('*')) {
+    if (!isOrigin(origin)) {
       throw optionError(
         where,
         'allowedOrigins',
-        "must hold origins as browsers send them, such as 'https://app.example.com': no path, no slash at the end, no wildcard",
+        "must hold origins as browsers send them, such as 'https://app.example.com' or 'tauri://localhost': no path, no slash at the end, no wildcard",
       )
     }
   }

@@ -1,4 +1,4 @@
-import { GrantError, UnavailableError } from '../errors.ts'
+import { GrantError, isGrantError, UnavailableError } from '../errors.ts'
 import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { endSession } from './revoke.ts'
@@ -14,14 +14,8 @@ export interface RefreshRequest {
   readonly clientId: string | undefined
 }
 
-/** A refusal; `sessionIsOver` tells cookie mode that the cookie is worth nothing any more. */
-export class RefreshRefused extends GrantError {
-  readonly sessionIsOver: boolean
-
-  constructor(reason: string, sessionIsOver: boolean) {
-    super('invalid_grant', reason, 'The refresh token is not valid')
-    this.sessionIsOver = sessionIsOver
-  }
+function refused(reason: string): GrantError {
+  return new GrantError('invalid_grant', reason, 'The refresh token is not valid')
 }
 
 type Granted = Extract<RotateOutcome, { counter: number }>
@@ -59,9 +53,17 @@ async function askClaims(
   session: SessionRecord | undefined,
   context: IssuerContext,
 ): Promise<Record<string, unknown>> {
+  if (!session) return {}
   try {
-    return session ? await readExtraClaims(session, context.claims) : {}
+    return await readExtraClaims(session, context.claims)
   } catch (cause) {
+    if (isGrantError(cause)) {
+      // The application refuses this user. An `invalid_grant` is for good; any other code leaves the session as it is.
+      if (cause.code === 'invalid_grant') {
+        await endSession(session.sessionId, 'app', context, session.subject)
+      }
+      throw cause
+    }
     throw new UnavailableError('sessions', 'The access token cannot be made: "claims" failed', {
       cause,
     })
@@ -83,7 +85,7 @@ async function assertSealed(
   const { sessionId } = session
   context.emit({ type: 'session.tampered', sessionId })
   await endSession(sessionId, 'revoked', context)
-  throw new RefreshRefused('tampered', true)
+  throw refused('tampered')
 }
 
 async function rotate(
@@ -109,14 +111,14 @@ async function rotate(
     case 'reused':
       emitSession(context, 'refresh.reused', outcome.session)
       emitEnded(context, sessionId, 'reused', outcome.session.subject)
-      throw new RefreshRefused('reused', true)
+      throw refused('reused')
     case 'scope':
       throw scopeError()
     case 'ended':
     case 'expired':
-      throw new RefreshRefused(outcome.outcome, true)
+      throw refused(outcome.outcome)
     case 'client':
-      throw new RefreshRefused('client', false)
+      throw refused('client')
   }
 }
 
@@ -133,14 +135,17 @@ export async function refresh(
   context: IssuerContext,
 ): Promise<IssuedTokens> {
   const parts = context.refreshTokens.read(request.refreshToken)
-  if (!parts) throw new RefreshRefused('unknown', false)
+  if (!parts) throw refused('unknown')
   const sessionId = sessionIdOf(parts)
   // One look-up more, only where it matters what the session is before it is rotated.
   const before =
     context.clients.areListed || context.claims ? await context.store.find(sessionId) : undefined
   if (before) await assertSealed(parts, before, context)
   const clientId = clientOf(request, before, context)
-  const extra = await askClaims(before, context)
+  // A superseded token is judged by the store first, so that failing claims hide no theft. It is either a retry, which
+  // moves nothing, or the end of the session.
+  const isSuperseded = before !== undefined && parts.counter < before.counter
+  const askedBefore = isSuperseded ? {} : await askClaims(before, context)
   const { outcome, session, counter, now } = await rotate(
     sessionId,
     parts,
@@ -149,6 +154,7 @@ export async function refresh(
     context,
   )
   await assertSealed(parts, session, context)
+  const extra = isSuperseded ? await askClaims(session, context) : askedBefore
   const scopes = splitRequestedScope(request.scope) ?? session.scopes
   const tokens = await issueTokens(session, { ...parts, counter }, scopes, now, extra, context)
   emitSession(context, eventOf[outcome], session)

@@ -11,7 +11,7 @@ import { readCookie, toClearCookie, toSetCookie } from './http/cookie.ts'
 import { FormParameters } from './http/form.ts'
 import { toMetadata } from './http/metadata.ts'
 import { assertOwnPage, corsOrigin } from './http/origin.ts'
-import { refresh, RefreshRefused } from './refresh.ts'
+import { refresh } from './refresh.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
 import { endSession, revoke } from './revoke.ts'
 import type { IssuedTokens, TokenResponse } from './tokens/token-response.ts'
@@ -55,7 +55,7 @@ function readRefreshToken(req: Request, form: FormParameters, context: IssuerCon
     throw new GrantError(
       'invalid_request',
       'body_token',
-      'The refresh token belongs into the cookie',
+      'Send the refresh token in the cookie, not in the body',
     )
   }
   const token = readCookie(req.headers.cookie, context.cookie)
@@ -79,16 +79,10 @@ function tokenHandler(context: IssuerContext): RequestHandler {
     }
     const clientId = context.clients.authenticate(req.headers.authorization, form)
     const refreshToken = readRefreshToken(req, form, context)
-    try {
-      const tokens = await refresh({ refreshToken, scope: form.get('scope'), clientId }, context)
-      sendTokens(res, tokens, context, false)
-    } catch (error) {
-      // A lost race or a forged token leaves the cookie alone: the next answer to another tab may just have set it.
-      if (context.cookie && error instanceof RefreshRefused && error.sessionIsOver) {
-        res.append('Set-Cookie', toClearCookie(context.cookie))
-      }
-      throw error
-    }
+    // A refusal leaves the cookie alone: the answer to a login in another tab may have set it while this request was
+    // under way. Only /logout clears it.
+    const tokens = await refresh({ refreshToken, scope: form.get('scope'), clientId }, context)
+    sendTokens(res, tokens, context, false)
   }
 }
 
@@ -143,6 +137,22 @@ function cors(context: IssuerContext): RequestHandler {
       res.set('Access-Control-Max-Age', '600')
     }
     res.status(204).end()
+  }
+}
+
+/** The CORS and the origin check of `/token`, for a route of the application. */
+export function createCrossOrigin(context: IssuerContext): RequestHandler {
+  const answerCors = cors(context)
+  return function crossOrigin(req, res, next) {
+    answerCors(req, res, () => {
+      try {
+        if (context.cookie) assertOwnPage(req.headers, context)
+      } catch (refusal) {
+        answerError(refusal, req, res, next)
+        return
+      }
+      next()
+    })
   }
 }
 

@@ -1,6 +1,7 @@
 import { GrantError } from '../errors.ts'
 import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
 import { assertOptions, optionError, readOptions } from '../options.ts'
+import { firstParty } from './http/clients.ts'
 import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { newHandle, sessionIdOf } from './tokens/refresh-token.ts'
@@ -17,6 +18,11 @@ export interface StartSessionInput {
   subject: string
   /** What the session grants, separated by spaces. */
   scope?: string
+  /**
+   * The client that the session is for; one of `clients` where there is such a list.
+   *
+   * @defaultValue 'first-party'
+   */
   clientId?: string
   /** For the user to recognise the session by. Longer texts are cut. */
   device?: Device
@@ -89,8 +95,10 @@ export async function startSession(
 ): Promise<IssuedTokens> {
   assertOptions(where, input, inputNames)
   const subject = assertIdentifier('subject', input.subject)
-  const clientId =
-    input.clientId === undefined ? undefined : assertIdentifier('clientId', input.clientId)
+  const clientId = assertIdentifier('clientId', input.clientId ?? firstParty)
+  if (!context.clients.isKnown(clientId)) {
+    throw optionError(where, 'clientId', `"${clientId}" is not in the "clients" of createIssuer`)
+  }
   const scopes = readScopes(input.scope)
   const { issuer, store } = context
   const parts = { partition: store.partitionOf(issuer, subject), handle: newHandle(), counter: 0 }
@@ -119,7 +127,7 @@ export async function startSession(
     return await issueTokens(session, parts, scopes, session.startedAt, extra, context)
   } catch (error) {
     // Nobody will ever hold a token of it: it must neither be listed nor count.
-    await endSession(session.sessionId, 'ended', context, subject).catch(() => undefined)
+    await endSession(session.sessionId, 'app', context, subject).catch(() => undefined)
     throw error
   }
 }

@@ -39,12 +39,12 @@ describe('adminRouter', () => {
     }
   })
 
-  test('lists a session that says nothing of itself with nulls', async () => {
+  test('lists a session that says nothing of itself as first-party, without scope and device', async () => {
     const kit = await createKit()
     await kit.startSession()
     const headers = await kit.admin()
     const { json } = await send(`${kit.url}/admin/sessions?subject=u1`, { headers })
-    expect(json.sessions[0]).toMatchObject({ client_id: null, scope: '', device: null })
+    expect(json.sessions[0]).toMatchObject({ client_id: 'first-party', scope: '', device: null })
   })
 
   test('cuts a long reason', async () => {

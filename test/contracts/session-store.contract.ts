@@ -267,6 +267,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
           ...session,
           lastSeenAt: outcome.now,
           expiresAt: outcome.now + 10 * minute,
+          counter: 1,
         })
         expect(await rotate(session, 1)).toMatchObject({ outcome: 'rotated', counter: 2 })
       })

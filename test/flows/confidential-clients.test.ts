@@ -67,7 +67,7 @@ describe('a client with a secret', () => {
     ['a header without an id', {}, raw(`:${secret}`), 401, 'invalid_client'],
     ['an empty header', {}, { authorization: 'Basic ' }, 401, 'invalid_client'],
     ['a header that is no base64', {}, { authorization: 'Basic !!' }, 401, 'invalid_client'],
-    ['another scheme', {}, { authorization: 'Bearer abc' }, 401, 'invalid_client'],
+    ['another scheme', {}, { authorization: 'Digest abc' }, 401, 'invalid_client'],
   ])('is refused with %s', async (_name, fields, headers, status, error) => {
     const kit = await createKit({ issuer: { clients } })
     const { refresh_token: token } = await kit.startSession({ clientId: id })

@@ -62,6 +62,9 @@ function readBasic(header: string): { clientId: string; secret: string } {
   }
 }
 
+/** The client of a session that was started without one: the issuer's own pages. It needs no entry in `clients`. */
+export const firstParty = 'first-party'
+
 /** The clients that an issuer knows, and how they prove who they are. */
 export class Clients {
   readonly #clients: ReadonlyMap<string, readonly Buffer[]> | undefined
@@ -96,6 +99,16 @@ export class Clients {
     this.#clients = known
   }
 
+  /** Whether a client of the list has a secret. */
+  get haveSecrets(): boolean {
+    return [...(this.#clients?.values() ?? [])].some((hashes) => hashes.length > 0)
+  }
+
+  /** Whether sessions may be started for a client: any where there is no list, else those on it and `first-party`. */
+  isKnown(clientId: string): boolean {
+    return !this.#clients || clientId === firstParty || this.#clients.has(clientId)
+  }
+
   /** Whether there is a list at all. */
   get areListed(): boolean {
     return this.#clients !== undefined
@@ -110,7 +123,8 @@ export class Clients {
    */
   authenticate(authorization: string | undefined, form: FormParameters): string | undefined {
     const posted = { clientId: form.get('client_id'), secret: form.get('client_secret') }
-    if (authorization === undefined) {
+    // A bearer token is no client authentication (RFC 6749 §2.3): pages send it along with every request.
+    if (authorization === undefined || /^bearer(?: |$)/i.test(authorization)) {
       if (posted.clientId === undefined) {
         if (posted.secret !== undefined) throw invalidClient('unnamed', false)
         return undefined
@@ -140,6 +154,10 @@ export class Clients {
       // Nobody has a secret here, so whoever sends one believes to be somewhere else.
       if (secret !== undefined && secret !== '')
         throw invalidClient('unexpected_secret', usedHeader)
+      return clientId
+    }
+    if (clientId === firstParty && !this.#clients.has(clientId)) {
+      if (secret !== undefined && secret !== '') throw invalidClient('secret', usedHeader)
       return clientId
     }
     const hashes = this.#clients.get(clientId)

@@ -7,7 +7,9 @@ import type { IssuerSettings } from '../options.ts'
  */
 export function toMetadata(settings: IssuerSettings): Record<string, unknown> {
   const base = settings.issuer.replace(/\/$/, '')
-  const methods = ['none', 'client_secret_basic', 'client_secret_post']
+  const methods = settings.clients.haveSecrets
+    ? ['none', 'client_secret_basic', 'client_secret_post']
+    : ['none']
   return {
     issuer: settings.issuer,
     token_endpoint: `${base}/token`,

@@ -23,8 +23,9 @@ export function corsOrigin(headers: OriginHeaders, settings: IssuerSettings): st
  */
 export function assertOwnPage(headers: OriginHeaders, settings: IssuerSettings): void {
   const { origin } = headers
+  // Pages with `Referrer-Policy: no-referrer` send `Origin: null`; only a browser sets Sec-Fetch-Site.
   const isOurs =
-    origin === undefined
+    origin === undefined || origin === 'null'
       ? headers['sec-fetch-site'] === 'same-origin'
       : origin === settings.ownOrigin || settings.allowedOrigins.has(origin)
   if (!isOurs) {

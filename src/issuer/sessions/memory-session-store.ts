@@ -238,6 +238,6 @@ function toRecord(kept: Kept): SessionRecord {
   const { startedAt, lastSeenAt, expiresAt, absoluteUntil, version } = kept
   return {
     ...{ sessionId, issuer, subject, clientId, scopes, device, authentication },
-    ...{ startedAt, lastSeenAt, expiresAt, absoluteUntil, version },
+    ...{ startedAt, lastSeenAt, expiresAt, absoluteUntil, version, counter: kept.counter },
   }
 }

@@ -42,6 +42,8 @@ export interface SessionRecord {
   readonly expiresAt: number
   /** When the session ends whatever happens, milliseconds by the store's clock. */
   readonly absoluteUntil: number
+  /** The counter of the current refresh token. */
+  readonly counter: number
   /** The user's version when the session began; a kick-out of the user raises the user's and leaves this one behind. */
   readonly version: number
 }

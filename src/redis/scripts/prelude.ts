@@ -88,7 +88,7 @@ end
 local function reply_of(session, sid)
   return { sid, session.issuer, session.subject, session.client, session.scope, session.details,
     session.started_at, session.seen_at, int(expiry_of(session)), session.version,
-    session.ends_at }
+    session.ends_at, session.counter }
 end
 `
 

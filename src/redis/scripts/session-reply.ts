@@ -11,6 +11,7 @@ export interface SessionReply {
   readonly expiresAt: number
   readonly version: number
   readonly absoluteUntil: number
+  readonly counter: number
 }
 
 export function readSessionReply(reply: readonly string[]): SessionReply {
@@ -23,7 +24,7 @@ export function readSessionReply(reply: readonly string[]): SessionReply {
     details = '{}',
     ...times
   ] = reply
-  const [startedAt, lastSeenAt, expiresAt, version, absoluteUntil] = times.map(Number)
+  const [startedAt, lastSeenAt, expiresAt, version, absoluteUntil, counter] = times.map(Number)
   return {
     sessionId,
     issuer,
@@ -36,5 +37,6 @@ export function readSessionReply(reply: readonly string[]): SessionReply {
     expiresAt: expiresAt ?? 0,
     version: version ?? 0,
     absoluteUntil: absoluteUntil ?? 0,
+    counter: counter ?? 0,
   }
 }

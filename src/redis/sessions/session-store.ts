@@ -39,6 +39,7 @@ function toRecord(reply: SessionReply): SessionRecord {
     lastSeenAt: reply.lastSeenAt,
     expiresAt: reply.expiresAt,
     absoluteUntil: reply.absoluteUntil,
+    counter: reply.counter,
     version: reply.version,
   }
 }
@@ -112,6 +113,7 @@ export class RedisSessionStore implements SessionStore {
       lastSeenAt: now,
       expiresAt: now + Math.min(session.idleTtlMs, session.absoluteTtlMs),
       absoluteUntil: now + session.absoluteTtlMs,
+      counter: 0,
       version,
     }
     return { outcome: 'started', session: record, ended }

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { toMetadata } from '../../../src/issuer/http/metadata.ts'
+import { type Client, hashClientSecret } from '../../../src/issuer/http/clients.ts'
 import { readSettings } from '../../../src/issuer/options.ts'
 import { audience, secret, signingKey } from '../../support/issuer-kit.ts'
 
@@ -12,7 +13,7 @@ test.each([
   const metadata = toMetadata(
     readSettings({ issuer, audience, signingKeys: [signingKey], refreshTokenSecret: secret }),
   )
-  const methods = ['none', 'client_secret_basic', 'client_secret_post']
+  const methods = ['none']
   expect(metadata).toEqual({
     issuer,
     token_endpoint: `${base}/token`,
@@ -23,4 +24,19 @@ test.each([
     token_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_methods_supported: methods,
   })
+})
+
+test('names client secrets only where a client has one', () => {
+  const given = { issuer: 'https://login.example.com', audience, signingKeys: [signingKey] }
+  const methodsWith = (clients: Client[]) =>
+    toMetadata(readSettings({ ...given, refreshTokenSecret: secret, clients }))[
+      'token_endpoint_auth_methods_supported'
+    ]
+  expect(methodsWith([{ clientId: 'web' }])).toEqual(['none'])
+  const secretHashes = [hashClientSecret('a client secret of thirty-two bytes')]
+  expect(methodsWith([{ clientId: 'web' }, { clientId: 'server', secretHashes }])).toEqual([
+    'none',
+    'client_secret_basic',
+    'client_secret_post',
+  ])
 })

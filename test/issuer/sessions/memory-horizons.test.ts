@@ -16,6 +16,7 @@ function session(facts: Partial<SessionRecord>): SessionRecord {
     lastSeenAt: 100,
     expiresAt: 1_000,
     absoluteUntil: 2_000,
+    counter: 0,
     version: 100,
     ...facts,
   }

@@ -37,7 +37,7 @@ describe('readOwnAccessToken', () => {
     const kit = await createKit()
     const tokens = await kit.startSession()
     const read = await readOwnAccessToken(tokens.access_token, { ...settings, issuer: kit.base })
-    expect(read).toMatchObject({ subject: 'u1', clientId: undefined })
+    expect(read).toMatchObject({ subject: 'u1', clientId: 'first-party' })
   })
 
   test.each<[string, object, object]>([
