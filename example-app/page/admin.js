@@ -14,12 +14,12 @@ export function startAdmin({ client, people, signal, say }) {
 
   async function load() {
     const read = async (/** @type {string} */ path) => (await client.fetch(path, { signal })).json()
-    const [{ nodes }, { kick_outs: kickOuts }, ...perPerson] = await Promise.all([
+    const [{ servers }, { kick_outs: kickOuts }, ...perPerson] = await Promise.all([
       read('/admin/servers'),
       read('/admin/kick-outs?limit=6'),
       ...people.map(({ id }) => read(`/admin/sessions?subject=${encodeURIComponent(id)}`)),
     ])
-    showServers(nodes)
+    showServers(servers)
     const now = JSON.stringify([kickOuts, perPerson, [...outcomes]])
     if (now === drawn) return
     drawn = now
@@ -114,14 +114,14 @@ export function startAdmin({ client, people, signal, say }) {
     })
   }
 
-  /** @param {Record<string, any>[]} nodes */
-  function showServers(nodes) {
+  /** @param {Record<string, any>[]} servers */
+  function showServers(servers) {
     fill(
       byId('servers'),
-      nodes.map((node) =>
+      servers.map((server) =>
         row({
-          title: `${node.server_id}: ${node.state}`,
-          detail: `Knew of every kick-out ${node.staleness_ms} ms ago, ${node.applied} so far`,
+          title: `${server.server_id}: ${server.state}`,
+          detail: `Knew of every kick-out ${server.staleness_ms} ms ago, ${server.applied} so far`,
         }),
       ),
     )
