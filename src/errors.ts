@@ -29,7 +29,7 @@ export type AuthErrorCode =
   'missing_token' | 'invalid_request' | 'invalid_token' | 'insufficient_scope'
 
 /** Which of our own dependencies failed (503). */
-export type UnavailableReason = 'jwks' | 'revocations' | 'sessions'
+export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay'
 
 /** The `error` values of RFC 6749 §5.2 and §4.1.2.1 that the issuer answers with. */
 export type GrantErrorCode =
@@ -113,6 +113,7 @@ const unavailableDescription = {
   jwks: 'The server cannot check access tokens right now',
   revocations: 'The server cannot check access tokens right now',
   sessions: 'The server cannot reach its sessions right now',
+  replay: 'The server cannot check proofs right now',
 } as const satisfies Record<UnavailableReason, string>
 
 /**

@@ -29,6 +29,8 @@ export {
   requireClaim,
   requireScope,
 } from './guard/route-guards.ts'
+export { memoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.ts'
+export type { ReplayStore } from './replay/replay-store.ts'
 export {
   memoryRevocations,
   type MemoryRevocationsOptions,

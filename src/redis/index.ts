@@ -3,11 +3,14 @@ import type { AuditedRevocations } from '../revocation/revocations.ts'
 import { CommandConnection } from './client/connection.ts'
 import { restoreFastStrings } from './client/fast-strings.ts'
 import { RedisRevocations } from './kick-outs/redis-revocations.ts'
+import { RedisClaims, type RedisReplayStore } from './replay-store.ts'
 import { RedisSessionStore } from './sessions/session-store.ts'
 import {
+  readReplayStoreSettings,
   readRevocationsSettings,
   readStoreSettings,
   type RedisClient,
+  type RedisReplayStoreOptions,
   type RedisRevocationsOptions,
   type RedisStoreOptions,
 } from './options.ts'
@@ -16,9 +19,11 @@ export type { RevocationsEvent } from '../events.ts'
 export type {
   RedisClient,
   RedisLayoutOptions,
+  RedisReplayStoreOptions,
   RedisRevocationsOptions,
   RedisStoreOptions,
 } from './options.ts'
+export type { RedisReplayStore } from './replay-store.ts'
 
 /**
  * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps
@@ -46,4 +51,20 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
   const settings = readStoreSettings(redis, options)
   restoreFastStrings()
   return new RedisSessionStore(new CommandConnection(redis), settings)
+}
+
+/**
+ * A replay store shared by many servers over one Redis: what one of them has accepted once, none accepts again. One round
+ * trip per claim, with a budget of 500 ms; nothing is connected before first use.
+ *
+ * @param redis - a template, as above
+ * @throws TypeError for wrong options
+ */
+export function redisReplayStore(
+  redis: RedisClient,
+  options: RedisReplayStoreOptions = {},
+): RedisReplayStore {
+  const settings = readReplayStoreSettings(redis, options)
+  restoreFastStrings()
+  return new RedisClaims(new CommandConnection(redis), settings)
 }

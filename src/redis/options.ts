@@ -73,6 +73,21 @@ export interface RedisRevocationsOptions extends RedisLayoutOptions {
   lookupTimeoutMs?: number
 }
 
+export interface RedisReplayStoreOptions {
+  /**
+   * Of every key. Servers with the same prefix refuse each other's replays.
+   *
+   * @defaultValue 'kickout'
+   */
+  prefix?: string
+}
+
+export interface ReplayStoreSettings {
+  /** The client's own `keyPrefix`, in front of everything. */
+  readonly keyPrefix: string
+  readonly prefix: string
+}
+
 /** The default of every option that has one. The README's tables are compared with these. */
 export const redisDefaults = {
   mode: 'replica',
@@ -137,23 +152,25 @@ function assertClient(where: string, redis: unknown): asserts redis is RedisClie
   }
 }
 
+function readPrefix(where: string, value: unknown): string {
+  const prefix = readString(where, 'prefix', value) ?? redisDefaults.prefix
+  if (/^[^{}\s]{1,64}$/.test(prefix)) return prefix
+  throw optionError(
+    where,
+    'prefix',
+    'must have at most 64 characters, and neither braces nor spaces',
+  )
+}
+
 function readLayout(
   where: string,
   redis: RedisClient,
   options: RedisLayoutOptions,
 ): LayoutSettings {
   assertClient(where, redis)
-  const prefix = readString(where, 'prefix', options.prefix) ?? redisDefaults.prefix
-  if (!/^[^{}\s]{1,64}$/.test(prefix)) {
-    throw optionError(
-      where,
-      'prefix',
-      'must have at most 64 characters, and neither braces nor spaces',
-    )
-  }
   return {
     keyPrefix: keyPrefixOf(redis),
-    prefix,
+    prefix: readPrefix(where, options.prefix),
     partitions: readNumber(where, 'partitions', options.partitions, {
       fallback: redisDefaults.partitions,
       min: 1,
@@ -178,6 +195,17 @@ function readLayout(
 export function readStoreSettings(redis: RedisClient, options: RedisStoreOptions): LayoutSettings {
   assertOptions('redisStore', options, layoutNames)
   return readLayout('redisStore', redis, options)
+}
+
+/** @throws TypeError that names the option */
+export function readReplayStoreSettings(
+  redis: RedisClient,
+  options: RedisReplayStoreOptions,
+): ReplayStoreSettings {
+  const where = 'redisReplayStore'
+  assertOptions(where, options, ['prefix'])
+  assertClient(where, redis)
+  return { keyPrefix: keyPrefixOf(redis), prefix: readPrefix(where, options.prefix) }
 }
 
 /** @throws TypeError that names the option */

@@ -17,12 +17,19 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     // Runs in the browser: nothing of the servers comes along.
     client: { imports: [] },
     revocation: { imports: ['root'] },
+    // What may be used once: proofs, assertions, logout tokens.
+    replay: { imports: ['root'] },
+    // Proofs of possession, as guard and issuer verify them.
+    dpop: { imports: ['root'] },
     guard: {
-      imports: ['root', 'revocation'],
+      imports: ['root', 'revocation', 'replay', 'dpop'],
       dynamic: [['guard/environment.ts', 'redis']],
     },
-    issuer: { imports: ['root', 'revocation'] },
-    redis: { imports: ['root', 'revocation'], types: ['issuer/sessions/session-store.ts'] },
+    issuer: { imports: ['root', 'revocation', 'replay', 'dpop'] },
+    redis: {
+      imports: ['root', 'revocation'],
+      types: ['issuer/sessions/session-store.ts', 'replay/replay-store.ts'],
+    },
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
     testing: {
       imports: [
@@ -36,7 +43,7 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
   }
 
 /** Of the root files only src/index.ts looks into folders: it is the main entry and re-exports. */
-const MAIN_ENTRY = { file: 'index.ts', reExportsFrom: ['root', 'revocation', 'guard'] }
+const MAIN_ENTRY = { file: 'index.ts', reExportsFrom: ['root', 'revocation', 'replay', 'guard'] }
 
 /** Packages from outside; one that is not listed may not be imported at all. `node:` may be, everywhere. */
 const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: string[] }> = {
@@ -45,8 +52,8 @@ const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: s
     types: ['guard', 'issuer', 'admin'],
   },
   ioredis: { imports: [], types: ['redis'], dynamic: ['redis'] },
-  jose: { imports: ['guard', 'issuer', 'testing'], types: ['auth.ts'] },
-  'lru-cache': { imports: ['guard', 'redis'], types: [] },
+  jose: { imports: ['guard', 'issuer', 'dpop', 'testing'], types: ['auth.ts'] },
+  'lru-cache': { imports: ['guard', 'dpop', 'redis'], types: [] },
 }
 
 const READS_ENVIRONMENT = ['guard/environment.ts']

@@ -1,0 +1,92 @@
+import { describe, expect, test } from '@jest/globals'
+import { Redis } from 'ioredis'
+import { isUnavailableError } from '../../src/index.ts'
+import { redisReplayStore } from '../../src/redis/index.ts'
+import { useRedis } from '../support/redis-for-tests.ts'
+import { startRedis } from '../support/redis-server.ts'
+import { useCleanup } from './support/deployment.ts'
+
+const redis = useRedis()
+const { closing, template } = useCleanup()
+
+function makeStore(
+  address: { host: string; port: number } = redis.server,
+  prefix = redis.uniquePrefix(),
+) {
+  return closing(redisReplayStore(template(address), { prefix }))
+}
+
+describe('redisReplayStore', () => {
+  test('of fifty claims from two processes exactly one is the first', async () => {
+    const prefix = redis.uniquePrefix()
+    const stores = [makeStore(redis.server, prefix), makeStore(redis.server, prefix)]
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => stores[index % 2]?.claim('a', 'id', 10_000)),
+    )
+    expect(answers.filter(Boolean)).toHaveLength(1)
+  })
+
+  test('an id is forgotten after its time', async () => {
+    const store = makeStore()
+    expect(await store.claim('a', 'id', 200)).toBe(true)
+    expect(await store.claim('a', 'id', 200)).toBe(false)
+    await new Promise((resolve) => setTimeout(resolve, 250))
+    expect(await store.claim('a', 'id', 200)).toBe(true)
+  })
+
+  test('it remembers since it was first used, and anew since the moment that its keys were lost', async () => {
+    const prefix = redis.uniquePrefix()
+    const store = makeStore(redis.server, prefix)
+    const before = Date.now()
+    for (let id = 0; id < 40; id++) await store.claim('a', `${id}`, 10_000)
+    const first = store.remembersSinceMs ?? 0
+    expect(first).toBeGreaterThanOrEqual(before - 5)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    await store.claim('a', '0', 10_000)
+    expect(Math.abs((store.remembersSinceMs ?? 0) - first)).toBeLessThan(90)
+    const keys = await redis.client().keys(`{${prefix}:*`)
+    await redis.client().del(...keys)
+    const lost = Date.now()
+    expect(await store.claim('a', '0', 10_000)).toBe(true)
+    expect(store.remembersSinceMs).toBeGreaterThanOrEqual(lost - 5)
+  })
+
+  test('after a restart with an old snapshot it does not vouch for what came before the restart', async () => {
+    const server = closing(await startRedis())
+    const store = makeStore(server, 'kickout')
+    await store.claim('a', 'id', 60_000)
+    const admin = closing(new Redis({ host: server.host, port: server.port }))
+    // Another run id stands for a server that was restarted or promoted.
+    const [marker = ''] = await admin.keys('*:since')
+    await admin.hset(marker, 'run_id', 'of-another-life', 'since', '1')
+    const restarted = Date.now()
+    await store.claim('a', 'id', 60_000)
+    expect(store.remembersSinceMs).toBeGreaterThanOrEqual(restarted - 5)
+  })
+
+  test('a Redis that is full, may evict keys or is away is 503', async () => {
+    const server = await startRedis()
+    const store = makeStore(server, 'kickout')
+    await store.claim('a', 'id', 60_000)
+    const admin = closing(new Redis({ host: server.host, port: server.port }))
+    admin.on('error', () => undefined)
+    await admin.config('SET', 'maxmemory', '1')
+    const isUnavailable = async (claim: Promise<boolean>) =>
+      expect(isUnavailableError(await claim.catch((error: unknown) => error))).toBe(true)
+    await isUnavailable(store.claim('a', 'other', 60_000))
+    await admin.config('SET', 'maxmemory', '0')
+    expect(await store.claim('a', 'other', 60_000)).toBe(true)
+    await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    await isUnavailable(makeStore(server, 'kickout').claim('a', 'third', 60_000))
+    await server.stop()
+    await isUnavailable(store.claim('a', 'fourth', 60_000))
+  })
+
+  test('wrong options are a TypeError', () => {
+    expect(() => redisReplayStore({} as never)).toThrow(/redisReplayStore: the first argument/)
+    expect(() => redisReplayStore(template(redis.server), { prefix: '{x}' })).toThrow(/"prefix"/)
+    expect(() => redisReplayStore(template(redis.server), { ttl: 1 } as never)).toThrow(
+      /unknown option "ttl"/,
+    )
+  })
+})
