@@ -21,12 +21,20 @@ export type AuthErrorReason =
   | 'not_yet_valid'
   | 'claims'
   | 'binding'
+  | 'proof'
+  | 'replay'
+  | 'nonce'
   | 'revoked'
   | 'scope'
   | 'claim'
 
 export type AuthErrorCode =
-  'missing_token' | 'invalid_request' | 'invalid_token' | 'insufficient_scope'
+  | 'missing_token'
+  | 'invalid_request'
+  | 'invalid_token'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
+  | 'insufficient_scope'
 
 /** Which of our own dependencies failed (503). */
 export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay'
@@ -84,13 +92,21 @@ const authFacts = {
     status: 401,
     description: 'The access token is malformed, expired, revoked or not meant for this server',
   },
+  invalid_dpop_proof: {
+    status: 401,
+    description: 'The DPoP proof is missing, malformed, too old, used before or not made for this',
+  },
+  use_dpop_nonce: {
+    status: 401,
+    description: 'The DPoP proof must carry the nonce of this answer',
+  },
   insufficient_scope: { status: 403, description: 'The access token does not grant this' },
 } as const satisfies Record<AuthErrorCode, { status: number; description: string }>
 
 /**
  * The client's token, or the lack of one, is at fault.
  *
- * @see RFC 6750 §3.1
+ * @see RFC 6750 §3.1, RFC 9449 §7.1
  */
 export class AuthError extends KickoutError {
   override readonly name = 'AuthError'
@@ -102,9 +118,10 @@ export class AuthError extends KickoutError {
     code: AuthErrorCode,
     reason: AuthErrorReason,
     message: string,
-    options: { cause?: unknown } = {},
+    options: { cause?: unknown; headers?: Record<string, string> } = {},
   ) {
-    super(message, { ...authFacts[code], code, cause: options.cause })
+    const { cause, headers } = options
+    super(message, { ...authFacts[code], code, cause, ...(headers && { headers }) })
     this.reason = reason
   }
 }

@@ -9,6 +9,8 @@ export {
   type UnavailableReason,
 } from './errors.ts'
 export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts'
+export type { CertificateFormat } from './guard/binding/certificate.ts'
+export type { DpopOptions, MtlsOptions } from './guard/binding/options.ts'
 export type { JwksCacheOptions } from './guard/keys/key-set.ts'
 export {
   type AuthenticatedRequest,

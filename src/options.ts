@@ -188,6 +188,11 @@ export function readFunction<Fn>(
 
 const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/i
 
+/** Whether a host name, as a `URL` has it, means this machine. */
+export function isLoopbackHost(hostname: string): boolean {
+  return loopback.test(hostname)
+}
+
 /** Whether a URL may be trusted to fetch from or to name an issuer: `https:`, or `http:` on a loopback host. */
 export function isSecureUrl(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname))

@@ -6,7 +6,12 @@ import express, {
 } from 'express'
 import { AuthError, isAuthError, isUnavailableError } from '../errors.ts'
 import { toErrorBody, writeHeaders } from '../guard/challenge.ts'
-import { findAuth, findChallengeSettings, getAuth } from '../guard/request-auth.ts'
+import {
+  findAuth,
+  findChallengeSettings,
+  getAuth,
+  presentedSchemeOf,
+} from '../guard/request-auth.ts'
 import { readRequiredScopes } from '../guard/scopes.ts'
 import { isIdentifier } from '../identifier.ts'
 import type { Issuer } from '../issuer/index.ts'
@@ -80,7 +85,10 @@ function requireAdmin(scope: string, { revocations }: Administered): RequestHand
   const required = readRequiredScopes(where, [scope])
   return (req, res, next) => {
     const refuse = (error: AuthError): void => {
-      writeHeaders(res, error, findChallengeSettings(req) ?? defaultChallenge, required)
+      writeHeaders(res, error, findChallengeSettings(req) ?? defaultChallenge, {
+        scopes: required,
+        scheme: presentedSchemeOf(findAuth(req)),
+      })
       next(error)
     }
     const auth = findAuth(req)

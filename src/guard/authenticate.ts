@@ -3,6 +3,8 @@ import { AuthError, UnavailableError } from '../errors.ts'
 import type { RevocationVerdict } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { assertB64token } from './bearer.ts'
+import type { Possession } from './binding/possession.ts'
+import type { Presentation } from './binding/presentation.ts'
 import type { VerifiedCache } from './token/verified-cache.ts'
 import { assertNotExpired, type VerifiedToken } from './token/verifier.ts'
 
@@ -10,6 +12,8 @@ export interface AuthenticateDeps {
   readonly cache: VerifiedCache
   readonly revocations: Revocations | undefined
   readonly clock: Clock
+  /** Absent where tokens are plain bearers. */
+  readonly possession?: Possession | undefined
 }
 
 /** The text of a `Retry-After` cannot say less; a replica is usually live again before that. */
@@ -69,12 +73,7 @@ function checkRevocation(
   return verified
 }
 
-/**
- * The flow of a request: cache, verifier, expiry and key, revocation. Synchronous for a token that is known.
- *
- * @throws AuthError, UnavailableError (or rejects with them)
- */
-export function authenticate(
+function authenticateToken(
   token: string,
   deps: AuthenticateDeps,
 ): VerifiedToken | Promise<VerifiedToken> {
@@ -88,4 +87,33 @@ export function authenticate(
   }
   assertB64token(token)
   return deps.cache.verify(token).then((verified) => checkRevocation(verified, deps.revocations))
+}
+
+function checkPossession(
+  verified: VerifiedToken,
+  deps: AuthenticateDeps,
+  presentation: Presentation,
+): VerifiedToken | Promise<VerifiedToken> {
+  const possessed = deps.possession?.check(verified, presentation)
+  // Meanwhile the token may have been kicked out.
+  return possessed ? possessed.then(() => checkRevocation(verified, deps.revocations)) : verified
+}
+
+/**
+ * The flow of a request: cache, verifier, expiry and key, revocation, and where tokens may be bound, proof of possession.
+ * Synchronous for a token that is known and not bound to a key.
+ *
+ * @param presentation - how the token was presented, where the guard checks what tokens are bound to
+ * @throws AuthError, UnavailableError (or rejects with them)
+ */
+export function authenticate(
+  token: string,
+  deps: AuthenticateDeps,
+  presentation?: Presentation,
+): VerifiedToken | Promise<VerifiedToken> {
+  const authenticated = authenticateToken(token, deps)
+  if (!presentation) return authenticated
+  return authenticated instanceof Promise
+    ? authenticated.then((verified) => checkPossession(verified, deps, presentation))
+    : checkPossession(authenticated, deps, presentation)
 }

@@ -6,10 +6,10 @@ export interface CredentialRequest {
   readonly rawHeaders: readonly string[]
 }
 
-const scheme = 'Bearer '
+/** How an access token is presented. */
+export type Scheme = 'Bearer' | 'DPoP'
+
 const b64token = /^[A-Za-z0-9\-._~+/]+=*$/
-const bearerScheme = /^bearer(?=[ \t]|$)/i
-const secondBearer = /,\s*bearer[ \t]/i
 
 /** Node keeps the first of two `Authorization` headers and hides the rest; a proxy in front may have read the last. */
 function hasSecondHeader(rawHeaders: readonly string[]): boolean {
@@ -26,6 +26,27 @@ function malformed(message: string): AuthError {
   return new AuthError('invalid_request', 'malformed', message)
 }
 
+function readerOf(name: Scheme): (req: CredentialRequest) => string | undefined {
+  const scheme = `${name} `
+  const ownScheme = new RegExp(`^${name}(?=[ \\t]|$)`, 'i')
+  const secondCredential = new RegExp(`,\\s*${name}[ \\t]`, 'i')
+  return (req) => {
+    const header = req.headers.authorization
+    if (header === undefined) return undefined
+    if (hasSecondHeader(req.rawHeaders)) throw malformed('More than one Authorization header')
+    if (header.startsWith(scheme)) return header.slice(scheme.length)
+    if (!ownScheme.test(header)) {
+      if (secondCredential.test(header))
+        throw malformed('More than one credential in the Authorization header')
+      return undefined
+    }
+    if (header.length < scheme.length) return undefined
+    if (header[scheme.length - 1] !== ' ')
+      throw malformed('The scheme must be followed by one space')
+    return header.slice(scheme.length)
+  }
+}
+
 /**
  * Reads what follows `Bearer ` in the one `Authorization` header. Query and body are never read. What it returns is not
  * checked further: see {@link assertB64token}.
@@ -34,19 +55,22 @@ function malformed(message: string): AuthError {
  * @throws AuthError `invalid_request` for more than one header or credential, and for anything but one space after the scheme
  * @see RFC 6750 §2.1, RFC 9110 §11.4
  */
-export function readBearer(req: CredentialRequest): string | undefined {
-  const header = req.headers.authorization
-  if (header === undefined) return undefined
-  if (hasSecondHeader(req.rawHeaders)) throw malformed('More than one Authorization header')
-  if (header.startsWith(scheme)) return header.slice(scheme.length)
-  if (!bearerScheme.test(header)) {
-    if (secondBearer.test(header))
-      throw malformed('More than one credential in the Authorization header')
-    return undefined
-  }
-  if (header.length < scheme.length) return undefined
-  if (header[scheme.length - 1] !== ' ') throw malformed('The scheme must be followed by one space')
-  return header.slice(scheme.length)
+export const readBearer = readerOf('Bearer')
+
+const readDpop = readerOf('DPoP')
+
+/**
+ * The same for a guard that accepts the scheme `DPoP` too.
+ *
+ * @see RFC 9449 §7.1
+ */
+export function readBearerOrDpop(req: CredentialRequest): string | undefined {
+  return readDpop(req) ?? readBearer(req)
+}
+
+/** The scheme of credentials that {@link readBearerOrDpop} has read. */
+export function schemeOf(req: CredentialRequest): Scheme {
+  return /^dpop /i.test(req.headers.authorization ?? '') ? 'DPoP' : 'Bearer'
 }
 
 /**

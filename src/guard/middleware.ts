@@ -5,8 +5,10 @@ import { AuthError, isAuthError, UnavailableError } from '../errors.ts'
 import { emitterOf } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { authenticate } from './authenticate.ts'
-import { readBearer } from './bearer.ts'
-import { toErrorBody, writeErrorHeaders, writeHeaders } from './challenge.ts'
+import { readBearer, readBearerOrDpop, type Scheme, schemeOf } from './bearer.ts'
+import { acceptedMethods, Possession } from './binding/possession.ts'
+import type { PresentingRequest } from './binding/presentation.ts'
+import { setHeaders, toErrorBody, writeErrorHeaders, writeHeaders } from './challenge.ts'
 import { withEnvironment } from './environment.ts'
 import type { Fetch } from './keys/fetch-json.ts'
 import { KeySet } from './keys/key-set.ts'
@@ -25,9 +27,8 @@ import { VerifiedCache } from './token/verified-cache.ts'
 import { type Trust, type VerifiedToken, Verifier } from './token/verifier.ts'
 
 /** The parts of a request that a guard reads, as Node's `IncomingMessage` has them. */
-export interface AuthenticatedRequest {
+export interface AuthenticatedRequest extends PresentingRequest {
   readonly headers: { readonly authorization?: string | undefined }
-  readonly rawHeaders: readonly string[]
 }
 
 /** What `requireAuth` returns: a handler with a beginning and an end. */
@@ -76,7 +77,7 @@ export function requireAuth(options?: RequireAuthOptions): AuthHandler {
 
 export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandler {
   const { clock } = deps
-  const { revocations } = settings
+  const { revocations, bindings, clockToleranceSeconds } = settings
   const emit = emitterOf(settings.onEvent)
   const trusts = new Map<string, Trust>(
     settings.trusts.map(({ audience, keySet }) => [
@@ -90,6 +91,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       trusts,
       checksRevocations: revocations !== undefined,
       retentionSeconds: revocations?.retentionSeconds,
+      confirmationMethods: acceptedMethods(bindings),
     },
     clock,
   )
@@ -98,14 +100,23 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const context: RequestAuthContext = {
     realm: settings.realm,
     resourceMetadataUrl: settings.resourceMetadataUrl,
+    schemes: {
+      bearer: bindings.dpop?.isRequired !== true,
+      dpopAlgorithms: bindings.dpop?.algorithms.join(' '),
+    },
     rejected: ({ code, reason }) => {
       emit({ type: 'auth.rejected', code, reason })
     },
     makeSignal: (verified: VerifiedToken, res: object | undefined) =>
       signals.make(verified, res as Response | undefined),
   }
-  const authenticateDeps = { cache, revocations, clock }
-  const readToken: (req: Request) => unknown = settings.getToken ?? readBearer
+  const possession =
+    bindings.dpop || bindings.mtls
+      ? new Possession(bindings, { clock, clockToleranceSeconds })
+      : undefined
+  const authenticateDeps = { cache, revocations, clock, possession }
+  const readToken: (req: Request) => unknown =
+    settings.getToken ?? (bindings.dpop ? readBearerOrDpop : readBearer)
   let started = false
   let closed = false
 
@@ -137,15 +148,30 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     return token
   }
 
+  function presentedScheme(req: AuthenticatedRequest): Scheme | undefined {
+    return settings.getToken ? undefined : schemeOf(req)
+  }
+
+  /** Only where a guard checks what tokens are bound to; others do not look at it. */
+  function authenticateRequest(
+    token: string,
+    req: AuthenticatedRequest,
+    scheme: Scheme | undefined,
+  ): ReturnType<typeof authenticate> {
+    return authenticate(token, authenticateDeps, possession && { scheme, req })
+  }
+
   function accept(verified: VerifiedToken, req: Request, res: Response, next: NextFunction): void {
+    const nonce = possession?.nextNonce(verified)
+    if (nonce !== undefined) setHeaders(res, { 'DPoP-Nonce': nonce })
     setAuth(req, new RequestAuth(verified, context, res))
     next()
   }
 
-  function refuse(error: unknown, res: Response, next: NextFunction): void {
+  function refuse(error: unknown, req: Request, res: Response, next: NextFunction): void {
     if (isAuthError(error)) {
       context.rejected(error)
-      writeHeaders(res, error, context)
+      writeHeaders(res, error, context, { scheme: presentedScheme(req) })
     }
     next(error)
   }
@@ -160,9 +186,9 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
         next()
         return
       }
-      outcome = authenticate(token, authenticateDeps)
+      outcome = authenticateRequest(token, req, presentedScheme(req))
     } catch (error) {
-      refuse(error, res, next)
+      refuse(error, req, res, next)
       return
     }
     if (!(outcome instanceof Promise)) {
@@ -172,7 +198,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     outcome
       .then(
         (verified) => accept(verified, req, res, next),
-        (error: unknown) => refuse(error, res, next),
+        (error: unknown) => refuse(error, req, res, next),
       )
       // A `req` that cannot be written to must not end in an unhandled rejection.
       .catch(next)
@@ -180,17 +206,19 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
 
   return Object.assign(handler, {
     async authenticate(req: Request, { token: given }: { token?: string } = {}) {
+      const scheme = given === undefined ? presentedScheme(req) : undefined
       try {
         start()
         const token = given === undefined ? readCredentials(req) : assertCredentials(given)
         if (token === undefined) {
           throw new AuthError('missing_token', 'missing', 'The request has no bearer token')
         }
-        return new RequestAuth(await authenticate(token, authenticateDeps), context, undefined)
+        const verified = await authenticateRequest(token, req, scheme)
+        return new RequestAuth(verified, context, undefined)
       } catch (error) {
         if (isAuthError(error)) {
           context.rejected(error)
-          writeErrorHeaders(error, context)
+          writeErrorHeaders(error, context, { scheme })
         }
         throw error
       }
@@ -244,7 +272,7 @@ export function authErrorHandler(): ErrorRequestHandler {
       next(error)
       return
     }
-    for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value)
+    setHeaders(res, error.headers)
     res.status(error.status).json(toErrorBody(error))
   }
 }

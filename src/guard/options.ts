@@ -13,6 +13,7 @@ import {
 } from '../options.ts'
 import { maxClockToleranceSeconds } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
+import { type BindingSettings, readBindings } from './binding/options.ts'
 import type { ChallengeSettings } from './challenge.ts'
 import { defaultAlgorithms, supportedAlgorithms } from './keys/jwks.ts'
 import type { JwksCacheOptions } from './keys/key-set.ts'
@@ -22,7 +23,7 @@ import { readTrusts, type TrustSettings } from './trusts.ts'
 const where = 'requireAuth'
 
 /** Checked options, nothing optional about them. */
-export interface GuardSettings extends ChallengeSettings {
+export interface GuardSettings extends Pick<ChallengeSettings, 'realm' | 'resourceMetadataUrl'> {
   readonly trusts: readonly TrustSettings[]
   readonly algorithms: ReadonlySet<string>
   readonly strict: boolean
@@ -33,6 +34,7 @@ export interface GuardSettings extends ChallengeSettings {
   readonly revocations: Revocations | undefined
   readonly maxCachedTokens: number
   readonly onEvent: ((event: GuardEvent) => void) | undefined
+  readonly bindings: BindingSettings
 }
 
 const optionNames = [
@@ -51,6 +53,8 @@ const optionNames = [
   'realm',
   'resourceMetadataUrl',
   'jwksCache',
+  'dpop',
+  'mtls',
   'onEvent',
 ] as const satisfies readonly (keyof RequireAuthOptions)[]
 
@@ -182,5 +186,9 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
     realm: readString(where, 'realm', options.realm) ?? defaults.realm,
     resourceMetadataUrl: readString(where, 'resourceMetadataUrl', options.resourceMetadataUrl),
     onEvent: readFunction(where, 'onEvent', options.onEvent),
+    bindings: readBindings(
+      options,
+      trusts.map(({ keySet }) => keySet.issuer),
+    ),
   }
 }

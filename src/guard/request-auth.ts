@@ -1,6 +1,7 @@
 import type { JWTHeaderParameters } from 'jose'
 import type { AccessTokenClaims, Auth } from '../auth.ts'
 import type { AuthError, UnavailableError } from '../errors.ts'
+import type { Scheme } from './bearer.ts'
 import type { ChallengeSettings } from './challenge.ts'
 import type { VerifiedToken } from './token/verifier.ts'
 
@@ -88,6 +89,13 @@ export function findAuth(req: object): (Auth & { readonly [guardMark]: GuardCont
 /** The guard in front, or `undefined` where there is none. */
 export function findGuardContext(req: object, auth = findAuth(req)): GuardContext | undefined {
   return auth ? auth[guardMark] : (req as MarkedRequest)[guardMark]
+}
+
+/** The scheme that a token was accepted with: a guard lets a token that is bound to a key in with `DPoP` only. */
+export function presentedSchemeOf(auth: Auth | undefined): Scheme | undefined {
+  if (!auth) return undefined
+  const cnf = auth.payload['cnf'] as { jkt?: unknown } | undefined
+  return cnf?.jkt === undefined ? 'Bearer' : 'DPoP'
 }
 
 /** How the guard in front challenges, or `undefined` where there is none. */

@@ -1,6 +1,7 @@
 import type { Request } from 'express'
 import type { GuardEvent } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
+import type { DpopOptions, MtlsOptions } from './binding/options.ts'
 import type { JwksCacheOptions } from './keys/key-set.ts'
 
 /** A public key set, RFC 7517 §5. */
@@ -79,6 +80,10 @@ export interface RequireAuthOptions {
   /** `resource_metadata` of every challenge (RFC 9728 §5.1). */
   resourceMetadataUrl?: string
   jwksCache?: JwksCacheOptions
+  /** Accepts tokens that are bound to a key, and asks for a proof of it with each request (RFC 9449). */
+  dpop?: DpopOptions
+  /** Accepts tokens that are bound to a client certificate, and compares it with each request (RFC 8705). */
+  mtls?: MtlsOptions
   /** Receives every rejection and every refresh of keys; never a token. */
   onEvent?: (event: GuardEvent) => void
 }

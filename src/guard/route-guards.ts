@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express'
 import { AuthError } from '../errors.ts'
 import { writeHeaders } from './challenge.ts'
-import { findAuth, findGuardContext } from './request-auth.ts'
+import { findAuth, findGuardContext, presentedSchemeOf } from './request-auth.ts'
 import { readRequiredScopes } from './scopes.ts'
 
 type Decision = (auth: NonNullable<ReturnType<typeof findAuth>>) => AuthError | undefined
@@ -20,7 +20,7 @@ function routeGuard(name: string, decide: Decision, scopes?: readonly string[]):
       : new AuthError('missing_token', 'missing', 'The request has no bearer token')
     if (error) {
       context.rejected(error)
-      writeHeaders(res, error, context, scopes)
+      writeHeaders(res, error, context, { scopes, scheme: presentedSchemeOf(auth) })
     }
     next(error)
   }

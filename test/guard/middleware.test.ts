@@ -171,7 +171,7 @@ describe('requireAuth', () => {
       expect(() => getAuth(planted)).toThrow('no req.auth')
       const { error, headers } = await run(requireScope('a', 'b'), planted)
       expect(factsOf(error)).toEqual({ status: 401, code: 'missing_token', reason: 'missing' })
-      expect(headers).toEqual({ 'WWW-Authenticate': 'Bearer realm="api", scope="a b"' })
+      expect(headers).toMatchObject({ 'WWW-Authenticate': 'Bearer realm="api", scope="a b"' })
     }
     expect(factsOf((await guarded.ask('a.b.c')).error)).toMatchObject({ status: 401 })
     expect(factsOf((await guarded.ask('a b')).error)).toMatchObject({ status: 400 })

@@ -2,6 +2,11 @@ import type { JWTHeaderParameters, JWTPayload } from 'jose'
 import type { AccessTokenClaims } from '../../auth.ts'
 import { AuthError, type AuthErrorReason } from '../../errors.ts'
 import { isIdentifier } from '../../identifier.ts'
+import {
+  type Confirmation,
+  type ConfirmationMethod,
+  readConfirmation,
+} from '../binding/confirmation.ts'
 
 /** What a guard asks of claims beyond what jose checks. */
 export interface ClaimsPolicy {
@@ -10,6 +15,8 @@ export interface ClaimsPolicy {
   /** Set where kick-outs are checked: the longest time that a revocation is kept. */
   readonly retentionSeconds: number | undefined
   readonly checksRevocations: boolean
+  /** The bindings that are checked with each request; a token that is bound in another way is refused. None by default. */
+  readonly confirmationMethods?: ReadonlySet<ConfirmationMethod>
 }
 
 const accessTokenTypes = /^(application\/)?at\+jwt$/i
@@ -21,6 +28,7 @@ const idTokenClaims = ['nonce', 'at_hash', 'c_hash', 's_hash'] as const
 /** Values of a `typ` *claim*, as Keycloak writes it. */
 const foreignTypeClaims = ['ID', 'Refresh', 'Logout']
 const idClaims = ['sub', 'jti', 'sid', 'client_id', 'azp', 'cid', 'appid'] as const
+const none: ReadonlySet<ConfirmationMethod> = new Set()
 /** @see RFC 9068 §2.2 */
 const strictClaims = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'] as const
 
@@ -121,6 +129,7 @@ function assertIds(payload: JWTPayload): void {
 /**
  * Checks the claims of a token whose signature, issuer, audience and expiry jose has verified.
  *
+ * @returns what the token is bound to, which is checked with each request
  * @throws AuthError `type`, `claims`, `not_yet_valid`, `audience` or `binding`
  * @see RFC 9068 §2.2 and §4, RFC 8725 §3.7 to §3.12, RFC 9449 §7.1
  */
@@ -129,7 +138,7 @@ export function assertClaims(
   payload: JWTPayload,
   policy: ClaimsPolicy,
   nowSeconds: number,
-): void {
+): Confirmation | undefined {
   assertNoOtherKind(header, payload)
   if (policy.strict) {
     const missing = strictClaims.find((name) => payload[name] === undefined)
@@ -140,9 +149,7 @@ export function assertClaims(
   if (Array.isArray(payload.aud) && !payload.aud.every((member) => typeof member === 'string')) {
     refuse('audience', 'The "aud" of the token has members that are not strings')
   }
-  if (payload['cnf'] !== undefined) {
-    refuse('binding', 'The token is bound to a key (DPoP or mTLS) and was sent as a plain bearer')
-  }
+  return readConfirmation(payload['cnf'], policy.confirmationMethods ?? none)
 }
 
 function deepFreeze(value: object): void {

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { AccessTokenClaims } from '../../auth.ts'
 import type { Clock } from '../../clock.ts'
 import { AuthError, type AuthErrorReason } from '../../errors.ts'
+import type { Confirmation } from '../binding/confirmation.ts'
 import { assertClaims, assertType, type ClaimsPolicy, toAccessTokenClaims } from './claims.ts'
 import { readCompactJws } from './compact-jws.ts'
 import type { VerificationKey } from '../keys/jwks.ts'
@@ -35,6 +36,8 @@ export interface VerifiedToken {
   readonly clientId: string
   readonly key: VerificationKey
   readonly keySet: KeySet
+  /** What the token is bound to. Absent: it is a plain bearer. */
+  readonly confirmation?: Confirmation
   /** `exp` (or `iat` plus the largest age, whichever is sooner) plus the tolerance, milliseconds. */
   readonly validUntilMs: number
 }
@@ -123,8 +126,9 @@ export class Verifier {
     const found = trust.keySet.find(algorithm, header.kid)
     const key = found instanceof Promise ? await found : found
     const payload = await this.#verifySignature(token, await key.forAlgorithm(algorithm), trust)
-    assertClaims(header, payload, settings, this.#clock.now() / 1000)
-    const verified = this.#toVerifiedToken(token, header, payload, key, trust)
+    const confirmation = assertClaims(header, payload, settings, this.#clock.now() / 1000)
+    const unbound = this.#toVerifiedToken(token, header, payload, key, trust)
+    const verified = confirmation === undefined ? unbound : { ...unbound, confirmation }
     assertNotExpired(verified, this.#clock)
     return verified
   }

@@ -1,0 +1,30 @@
+import type { Scheme } from '../bearer.ts'
+
+/** The parts of a request that a proof of possession is compared with, as Node's and Express' requests have them. */
+export interface PresentingRequest {
+  readonly rawHeaders: readonly string[]
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  /** What Express keeps of `url` while routers below a path change it. */
+  readonly originalUrl?: string | undefined
+  readonly socket?: unknown
+  readonly app?: unknown
+}
+
+/** An access token as it was presented: by whom it is for the checks of its binding to find out. */
+export interface Presentation {
+  /** `undefined` where the token does not come from the `Authorization` header. */
+  readonly scheme: Scheme | undefined
+  readonly req: PresentingRequest
+}
+
+/** Every value of a header, in the order of the request. Node joins some and drops others; a proxy may have read any. */
+export function headerValues(rawHeaders: readonly string[], name: string): string[] {
+  const values: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const other = rawHeaders[index]
+    if (other?.length !== name.length || other.toLowerCase() !== name) continue
+    values.push(rawHeaders[index + 1] ?? '')
+  }
+  return values
+}
