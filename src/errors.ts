@@ -39,12 +39,13 @@ export type AuthErrorCode =
 /** Which of our own dependencies failed (503). */
 export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay'
 
-/** The `error` values of RFC 6749 §5.2 and §4.1.2.1 that the issuer answers with. */
+/** The `error` values of RFC 6749 §5.2 and §4.1.2.1 and RFC 9449 §5 that the issuer answers with. */
 export type GrantErrorCode =
   | 'invalid_request'
   | 'invalid_client'
   | 'invalid_grant'
   | 'invalid_scope'
+  | 'invalid_dpop_proof'
   | 'unsupported_grant_type'
   | 'access_denied'
 
@@ -165,6 +166,7 @@ const grantStatus = {
   invalid_client: 401,
   invalid_grant: 400,
   invalid_scope: 400,
+  invalid_dpop_proof: 400,
   unsupported_grant_type: 400,
   access_denied: 403,
 } as const satisfies Record<GrantErrorCode, number>

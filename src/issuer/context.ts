@@ -2,11 +2,13 @@ import type { Emit, IssuerEvent, SessionEndReason } from '../events.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import type { SessionRecord } from './sessions/session-store.ts'
 import type { IssuerSettings } from './options.ts'
+import type { Proofs } from './proofs.ts'
 
 /** What every flow of the issuer works with. */
 export interface IssuerContext extends IssuerSettings {
   readonly revocations: AuditedRevocations
   readonly emit: Emit<IssuerEvent>
+  readonly proofs: Proofs
 }
 
 type SessionEventType =

@@ -9,6 +9,7 @@ import type { KickOutTarget } from '../revocation/target.ts'
 import type { IssuerContext } from './context.ts'
 import { readCookie } from './http/cookie.ts'
 import { kickOut } from './kick-out.ts'
+import { Proofs } from './proofs.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
 import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import { endSession } from './revoke.ts'
@@ -28,7 +29,7 @@ export type { Device, SessionInfo, SessionStore } from './sessions/session-store
 export type { SessionOptions } from './sessions/session-options.ts'
 export type { ExtraClaims, IssuerOptions } from './options.ts'
 export { generateSigningKey, type SigningJwk } from './tokens/signing-keys.ts'
-export type { StartSessionInput } from './start-session.ts'
+export type { SessionKey, StartSessionInput } from './start-session.ts'
 export type { TokenResponse } from './tokens/token-response.ts'
 
 /** The part of a request that names the browser's session. */
@@ -88,6 +89,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     ...settings,
     revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
     emit: emitterOf(settings.onEvent),
+    proofs: new Proofs(),
   }
   if (settings.usesDefaultStore) {
     context.emit({ type: 'store.insecure_default', message: insecureDefault })

@@ -1,6 +1,8 @@
+import { normalizeTargetUri } from '../dpop/target-uri.ts'
 import { GrantError, isGrantError, UnavailableError } from '../errors.ts'
 import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
+import { tokenEndpointOf } from './http/metadata.ts'
 import { endSession } from './revoke.ts'
 import { type PresentedToken, sessionIdOf } from './tokens/refresh-token.ts'
 import { scopeError, splitRequestedScope } from './tokens/scope.ts'
@@ -12,6 +14,8 @@ export interface RefreshRequest {
   readonly scope: string | undefined
   /** The client that the request authenticated as, where it said so. */
   readonly clientId: string | undefined
+  /** The DPoP proofs that came along. */
+  readonly proofs: readonly string[]
 }
 
 function refused(reason: string): GrantError {
@@ -88,6 +92,27 @@ async function assertSealed(
   throw refused('tampered')
 }
 
+/**
+ * The key of a bound session, before anything else is asked or moved: without it a stolen refresh token neither gets a
+ * successor within the grace nor ends the session after it.
+ *
+ * @throws GrantError `invalid_dpop_proof`, `invalid_grant`
+ * @see RFC 9449 §5
+ */
+async function assertKey(
+  { proofs }: RefreshRequest,
+  session: SessionRecord | undefined,
+  context: IssuerContext,
+): Promise<void> {
+  const thumbprint = session?.authentication.jkt
+  if (thumbprint === undefined) throw refused('ended')
+  await context.proofs.verify(proofs, {
+    method: 'POST',
+    uri: (uri) => uri === normalizeTargetUri(tokenEndpointOf(context.issuer)),
+    thumbprint,
+  })
+}
+
 async function rotate(
   sessionId: string,
   { counter }: PresentedToken,
@@ -123,10 +148,10 @@ async function rotate(
 }
 
 /**
- * Exchanges a refresh token for new tokens: MAC, client, reuse, expiry and scope, in this order, so that neither expiry
+ * Exchanges a refresh token for new tokens: MAC, key, client, reuse, expiry and scope, in this order, so that neither expiry
  * nor scope hides a theft. A forged token is refused before the store is asked.
  *
- * @throws GrantError `invalid_grant`, `invalid_scope`, `invalid_client`
+ * @throws GrantError `invalid_grant`, `invalid_scope`, `invalid_client`, `invalid_dpop_proof`
  * @throws UnavailableError when the store, or the `claims` of the application, failed: repeat with the same token
  * @see RFC 6749 §6, RFC 9700 §4.14
  */
@@ -139,8 +164,11 @@ export async function refresh(
   const sessionId = sessionIdOf(parts)
   // One look-up more, only where it matters what the session is before it is rotated.
   const before =
-    context.clients.areListed || context.claims ? await context.store.find(sessionId) : undefined
+    parts.isBound || context.clients.areListed || context.claims
+      ? await context.store.find(sessionId)
+      : undefined
   if (before) await assertSealed(parts, before, context)
+  if (parts.isBound) await assertKey(request, before, context)
   const clientId = clientOf(request, before, context)
   // A superseded token is judged by the store first, so that failing claims hide no theft. It is either a retry, which
   // moves nothing, or the end of the session.

@@ -6,6 +6,7 @@ import express, {
   type Router,
 } from 'express'
 import { GrantError, isGrantError, isUnavailableError, type KickoutError } from '../errors.ts'
+import { headerValues } from '../raw-headers.ts'
 import type { IssuerContext } from './context.ts'
 import { readCookie, toClearCookie, toSetCookie } from './http/cookie.ts'
 import { FormParameters } from './http/form.ts'
@@ -81,7 +82,9 @@ function tokenHandler(context: IssuerContext): RequestHandler {
     const refreshToken = readRefreshToken(req, form, context)
     // A refusal leaves the cookie alone: the answer to a login in another tab may have set it while this request was
     // under way. Only /logout clears it.
-    const tokens = await refresh({ refreshToken, scope: form.get('scope'), clientId }, context)
+    const proofs = headerValues(req.rawHeaders, 'dpop')
+    const scope = form.get('scope')
+    const tokens = await refresh({ refreshToken, scope, clientId, proofs }, context)
     sendTokens(res, tokens, context, false)
   }
 }
@@ -133,7 +136,7 @@ function cors(context: IssuerContext): RequestHandler {
     }
     if (origin !== undefined) {
       res.set('Access-Control-Allow-Methods', 'GET, POST')
-      res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type')
+      res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type, DPoP')
       res.set('Access-Control-Max-Age', '600')
     }
     res.status(204).end()

@@ -1,3 +1,4 @@
+import { normalizeTargetUri } from '../dpop/target-uri.ts'
 import { GrantError } from '../errors.ts'
 import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
 import { assertOptions, optionError, readOptions } from '../options.ts'
@@ -11,6 +12,7 @@ import type { Authentication, Device } from './sessions/session-store.ts'
 import { type IssuedTokens, issueTokens } from './tokens/token-response.ts'
 
 const where = 'startSession'
+const thumbprint = /^[A-Za-z0-9_-]{43}$/
 
 /** Who has just signed in. */
 export interface StartSessionInput {
@@ -30,9 +32,39 @@ export interface StartSessionInput {
   amr?: string[]
   /** When the user proved who they are, seconds. */
   authTime?: number
+  /** Binds the session to a key: whoever has its tokens, but not that key, has nothing. Plain bearers without it. */
+  dpop?: SessionKey
 }
 
-const inputNames = ['subject', 'scope', 'clientId', 'device', 'acr', 'amr', 'authTime'] as const
+/**
+ * The key that a session is bound to: by a proof that came with the login, or by its thumbprint (RFC 7638, SHA-256), where
+ * the application has seen a proof itself.
+ */
+export type SessionKey =
+  | {
+      /** The value of the `DPoP` header of the login. Without one the login is refused: `invalid_dpop_proof`. */
+      proof: string | undefined
+      /** The URL of the login route, as clients see it. */
+      url: string
+      /**
+       * The method of the login.
+       *
+       * @defaultValue 'POST'
+       */
+      method?: string
+    }
+  | { jkt: string }
+
+const inputNames = [
+  'subject',
+  'scope',
+  'clientId',
+  'device',
+  'acr',
+  'amr',
+  'authTime',
+  'dpop',
+] as const
 const deviceNames = ['name', 'ip', 'userAgent'] as const
 
 function assertIdentifier(name: string, value: unknown): string {
@@ -82,11 +114,41 @@ function readAuthentication({ acr, amr, authTime }: Record<string, unknown>): Au
   }
 }
 
+/** @see RFC 9449 §5 */
+async function readKey(value: unknown, context: IssuerContext): Promise<{ jkt?: string }> {
+  if (value === undefined) return {}
+  const dpop = readOptions(`${where}: dpop`, value, ['proof', 'url', 'method', 'jkt'])
+  const { jkt } = dpop
+  if (jkt !== undefined) {
+    if (dpop['proof'] === undefined && typeof jkt === 'string' && thumbprint.test(jkt)) {
+      return { jkt }
+    }
+    throw optionError(
+      where,
+      'dpop.jkt',
+      'must be a SHA-256 thumbprint (43 characters), and must not stand beside "proof"',
+    )
+  }
+  const { proof, url, method = 'POST' } = dpop
+  const uri = typeof url === 'string' ? normalizeTargetUri(url) : undefined
+  if (uri === undefined) {
+    throw optionError(
+      where,
+      'dpop.url',
+      'must be the URL of the login route as clients see it, without query or fragment',
+    )
+  }
+  if (typeof method !== 'string') throw optionError(where, 'dpop.method', 'must be a string')
+  // What the header holds comes from the client, and so does its absence.
+  const proofs = typeof proof === 'string' ? [proof] : []
+  return { jkt: await context.proofs.verify(proofs, { method, uri }) }
+}
+
 /**
  * Begins a session: one record in the store, one refresh token, one access token.
  *
  * @throws TypeError for wrong input, and for `claims` that name one of ours; whatever `claims` throws
- * @throws GrantError `access_denied` when the user has too many sessions and none is to be ended
+ * @throws GrantError `access_denied` when the user has too many sessions and none is to be ended; `invalid_dpop_proof`
  * @throws UnavailableError when the store failed; safe to repeat, the other session then idles out
  */
 export async function startSession(
@@ -100,6 +162,7 @@ export async function startSession(
     throw optionError(where, 'clientId', `"${clientId}" is not in the "clients" of createIssuer`)
   }
   const scopes = readScopes(input.scope)
+  const key = await readKey(input.dpop, context)
   const { issuer, store } = context
   const parts = { partition: store.partitionOf(issuer, subject), handle: newHandle(), counter: 0 }
   const started = await store.start({
@@ -109,7 +172,7 @@ export async function startSession(
     clientId,
     scopes,
     device: readDevice(input.device),
-    authentication: readAuthentication({ ...input }),
+    authentication: { ...readAuthentication({ ...input }), ...key },
     ...context.session,
   })
   if (started.outcome === 'full') {

@@ -376,7 +376,7 @@ describe('cross-origin pages', () => {
       'access-control-allow-origin': page,
       'access-control-allow-credentials': 'true',
       'access-control-allow-methods': 'GET, POST',
-      'access-control-allow-headers': 'Authorization, Content-Type',
+      'access-control-allow-headers': 'Authorization, Content-Type, DPoP',
     })
     expect(typesOf(kit)).toEqual(['session.started'])
   })

@@ -5,6 +5,7 @@ import { adminRouter } from '../../src/admin/index.ts'
 import { createGuard, authErrorHandler } from '../../src/guard/middleware.ts'
 import { getAuth } from '../../src/guard/request-auth.ts'
 import { readSettings } from '../../src/guard/options.ts'
+import type { RequireAuthOptions } from '../../src/guard/require-auth-options.ts'
 import {
   createIssuer,
   generateSigningKey,
@@ -42,6 +43,8 @@ export interface KitOptions {
   express?: typeof defaultExpress
   /** Mounted before everything else, as an application's own parsers are. */
   before?: RequestHandler[]
+  /** Over the guard's own options. */
+  guard?: Partial<RequireAuthOptions>
   /** Where the guard finds keys: by discovery unless the issuer has an address of its own. */
   discovery?: boolean
 }
@@ -114,6 +117,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
       audience,
       ...keys,
       revocations: issuer.revocations,
+      ...options.guard,
     }),
     { clock, fetch: async (input, init) => fetch(input, init) },
   )

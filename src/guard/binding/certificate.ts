@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import { headerValues, type PresentingRequest } from './presentation.ts'
+import { headerValues } from '../../raw-headers.ts'
+import type { PresentingRequest } from './presentation.ts'
 
 /** How a proxy writes the client's certificate into a header. */
 export const certificateFormats = ['rfc9440', 'pem-urlencoded', 'xfcc'] as const

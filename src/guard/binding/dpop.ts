@@ -4,9 +4,10 @@ import { InvalidProof, ProofVerifier, type VerifiedProof } from '../../dpop/proo
 import { normalizeTargetUri } from '../../dpop/target-uri.ts'
 import { AuthError, UnavailableError } from '../../errors.ts'
 import { isLoopbackHost } from '../../options.ts'
+import { headerValues } from '../../raw-headers.ts'
 import type { ReplayStore } from '../../replay/replay-store.ts'
 import type { DpopSettings } from './options.ts'
-import { headerValues, type Presentation, type PresentingRequest } from './presentation.ts'
+import type { Presentation, PresentingRequest } from './presentation.ts'
 
 export interface DpopDeps {
   readonly clock: Clock

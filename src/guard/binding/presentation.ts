@@ -17,14 +17,3 @@ export interface Presentation {
   readonly scheme: Scheme | undefined
   readonly req: PresentingRequest
 }
-
-/** Every value of a header, in the order of the request. Node joins some and drops others; a proxy may have read any. */
-export function headerValues(rawHeaders: readonly string[], name: string): string[] {
-  const values: string[] = []
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const other = rawHeaders[index]
-    if (other?.length !== name.length || other.toLowerCase() !== name) continue
-    values.push(rawHeaders[index + 1] ?? '')
-  }
-  return values
-}

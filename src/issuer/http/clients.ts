@@ -123,8 +123,8 @@ export class Clients {
    */
   authenticate(authorization: string | undefined, form: FormParameters): string | undefined {
     const posted = { clientId: form.get('client_id'), secret: form.get('client_secret') }
-    // A bearer token is no client authentication (RFC 6749 §2.3): pages send it along with every request.
-    if (authorization === undefined || /^bearer(?: |$)/i.test(authorization)) {
+    // An access token is no client authentication (RFC 6749 §2.3): pages send it along with every request.
+    if (authorization === undefined || /^(?:bearer|dpop)(?: |$)/i.test(authorization)) {
       if (posted.clientId === undefined) {
         if (posted.secret !== undefined) throw invalidClient('unnamed', false)
         return undefined

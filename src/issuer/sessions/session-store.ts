@@ -20,12 +20,14 @@ export interface SessionInfo {
   expiresAt: number
 }
 
-/** How the user signed in; goes into each access token. */
+/** How the user signed in, and with which key; goes into each access token. */
 export interface Authentication {
   readonly acr?: string
   readonly amr?: readonly string[]
   /** NumericDate, seconds. */
   readonly authTime?: number
+  /** The thumbprint of the key that the session is bound to. Absent: its tokens are plain bearers. */
+  readonly jkt?: string
 }
 
 /** A session as a store keeps it: the same size, however often it is refreshed. */

@@ -71,7 +71,7 @@ export async function makeAccessToken(
     iat + settings.accessTokenTtlSeconds,
     Math.floor(session.absoluteUntil / 1000),
   )
-  const { acr, amr, authTime } = session.authentication
+  const { acr, amr, authTime, jkt } = session.authentication
   const [partition] = session.sessionId.split('-', 1)
   const payload: JWTPayload = {
     ...extra,
@@ -88,6 +88,7 @@ export async function makeAccessToken(
     ...(authTime !== undefined && { auth_time: authTime }),
     ...(acr !== undefined && { acr }),
     ...(amr !== undefined && { amr }),
+    ...(jkt !== undefined && { cnf: { jkt } }),
   }
   const header = { alg: algorithm, typ: 'at+jwt', kid }
   const token = await new SignJWT(payload).setProtectedHeader(header).sign(key)

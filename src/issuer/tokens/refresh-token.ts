@@ -9,6 +9,8 @@ import type { SessionRecord } from '../sessions/session-store.ts'
  * - The seal is an HMAC over those parts of the session record that an access token is made of. A store that was written
  *   to without the secret makes no token: its record no longer fits the seal of the refresh token.
  * - The MAC is checked before the store is asked, so a forged token costs one hash.
+ * - The format says whether the session is bound to a key, so that only the refresh of such a session needs to know its
+ *   record beforehand.
  * - The counter distinguishes every ancestor from the current token, with no history kept. The successor of a token can
  *   be made again from the token and the record, so a retry gets the very same one.
  */
@@ -22,6 +24,8 @@ export interface RefreshTokenParts {
 export interface PresentedToken extends RefreshTokenParts {
   /** The seal of the session record; {@link RefreshTokens.fits} compares it with the record. */
   readonly seal: Buffer
+  /** Whether the session is bound to a key, so that the token is worth nothing without a proof of that key. */
+  readonly isBound: boolean
 }
 
 /** The parts of a session record that never change and that an access token is made of. */
@@ -38,7 +42,8 @@ export type SealedRecord = Pick<
   | 'version'
 >
 
-const format = 2
+/** Of a token of a session that is bound to a key, and of one that is not. */
+const formats = { bound: 3, unbound: 2 } as const
 const handleBytes = 16
 const counterBytes = 6
 /** 144 bits: more than can be guessed, and the whole token stays a multiple of three bytes. */
@@ -61,7 +66,7 @@ function keyOf(secret: string | Uint8Array, purpose: string, issuer: string): Bu
 
 /** One text for each record: JSON keeps the borders between the parts. */
 function sealedText(record: SealedRecord): string {
-  const { acr, amr, authTime } = record.authentication
+  const { acr, amr, authTime, jkt } = record.authentication
   return JSON.stringify([
     record.sessionId,
     record.issuer,
@@ -74,6 +79,8 @@ function sealedText(record: SealedRecord): string {
     record.startedAt,
     record.absoluteUntil,
     record.version,
+    // At the end and only where there is one, so that the seals of other sessions stay as they were.
+    ...(jkt === undefined ? [] : [jkt]),
   ])
 }
 
@@ -122,7 +129,8 @@ export class RefreshTokens {
     const [first] = this.#keys
     if (!first) throw secretError('must hold at least one secret')
     const body = Buffer.alloc(bodyBytes)
-    body.writeUInt8(format, 0)
+    const isBound = record.authentication.jkt !== undefined
+    body.writeUInt8(isBound ? formats.bound : formats.unbound, 0)
     body.writeUInt16BE(parts.partition, 1)
     parts.handle.copy(body, 3)
     body.writeUIntBE(parts.counter, 3 + handleBytes, counterBytes)
@@ -138,17 +146,22 @@ export class RefreshTokens {
     const mac = bytes.subarray(bodyBytes)
     // No early exit: how long it takes does not tell which secret it was.
     const genuine = this.#keys.map((key) => timingSafeEqual(macOf(key.mac, body), mac))
-    if (!genuine.includes(true) || body.readUInt8(0) !== format) return undefined
+    const format = body.readUInt8(0)
+    const isBound = format === formats.bound
+    if (!genuine.includes(true) || !(isBound || format === formats.unbound)) return undefined
     return {
       partition: body.readUInt16BE(1),
       handle: body.subarray(3, 3 + handleBytes),
       counter: body.readUIntBE(3 + handleBytes, counterBytes),
       seal: body.subarray(sealOffset),
+      isBound,
     }
   }
 
   /** Whether the record is the one that the token was sealed to, under any of the secrets. */
   fits(token: PresentedToken, record: SealedRecord): boolean {
+    const isBound = record.authentication.jkt !== undefined
+    if (isBound !== token.isBound) return false
     return this.#keys.some((key) => timingSafeEqual(sealOf(key.seal, record), token.seal))
   }
 }

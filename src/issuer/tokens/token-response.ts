@@ -3,10 +3,11 @@ import type { IssuerContext } from '../context.ts'
 import type { RefreshTokenParts } from './refresh-token.ts'
 import type { SessionRecord } from '../sessions/session-store.ts'
 
-/** @see RFC 6749 §5.1 */
+/** @see RFC 6749 §5.1, RFC 9449 §5 */
 export interface TokenResponse {
   access_token: string
-  token_type: 'Bearer'
+  /** `DPoP` where the session is bound to a key. */
+  token_type: 'Bearer' | 'DPoP'
   /** Seconds. */
   expires_in: number
   refresh_token: string
@@ -40,7 +41,7 @@ export async function issueTokens(
   return {
     response: {
       access_token: token,
-      token_type: 'Bearer',
+      token_type: session.authentication.jkt === undefined ? 'Bearer' : 'DPoP',
       expires_in: expiresInSeconds,
       refresh_token: context.refreshTokens.make(parts, session),
       ...(scopes.length > 0 && { scope: scopes.join(' ') }),

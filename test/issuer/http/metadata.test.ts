@@ -23,6 +23,10 @@ test.each([
     response_types_supported: [],
     token_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_methods_supported: methods,
+    dpop_signing_alg_values_supported: [
+      ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+      ...['PS256', 'PS384', 'PS512', 'RS256', 'RS384', 'RS512'],
+    ],
   })
 })
 

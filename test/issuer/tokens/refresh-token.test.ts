@@ -113,8 +113,9 @@ describe('a refresh token', () => {
       const mac = createHmac('sha256', Buffer.from(key)).update(body).digest()
       return Buffer.concat([body, mac]).toString('base64url')
     }
-    expect(tokens.read(sealed(2))).toMatchObject({ partition: 0, counter: 0 })
-    for (const format of [0, 1, 3, 255]) expect(tokens.read(sealed(format))).toBeUndefined()
+    expect(tokens.read(sealed(2))).toMatchObject({ partition: 0, counter: 0, isBound: false })
+    expect(tokens.read(sealed(3))).toMatchObject({ partition: 0, counter: 0, isBound: true })
+    for (const format of [0, 1, 4, 255]) expect(tokens.read(sealed(format))).toBeUndefined()
   })
 
   test('is made with the first secret and read with each', () => {
@@ -158,9 +159,23 @@ describe('the seal', () => {
     'an earlier start': { startedAt: record.startedAt - 1 },
     'a later end': { absoluteUntil: record.absoluteUntil + 1 },
     'a version above a kick-out': { version: record.version + 1 },
+    'a key to be bound to': { authentication: { ...record.authentication, jkt: 'k'.repeat(43) } },
   }
   test.each(Object.entries(changes))('fits no record with %s', (_name, change) => {
     expect(fits({ ...record, ...change })).toBe(false)
+  })
+
+  test('of a bound session fits neither another key nor none, and the token says that it is bound', () => {
+    const withKey = (jkt: string): SealedRecord => ({
+      ...record,
+      authentication: { ...record.authentication, jkt },
+    })
+    const bound = tokens.read(tokens.make(parts, withKey('k'.repeat(43))))
+    expect([bound?.isBound, presented?.isBound]).toEqual([true, false])
+    const fitsBound = (given: SealedRecord) => bound !== undefined && tokens.fits(bound, given)
+    expect(fitsBound(withKey('k'.repeat(43)))).toBe(true)
+    expect(fitsBound(withKey('x'.repeat(43)))).toBe(false)
+    expect(fitsBound(record)).toBe(false)
   })
 
   test('is checked under each secret, and never under a secret that is not listed', () => {

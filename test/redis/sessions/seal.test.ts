@@ -74,6 +74,9 @@ describe('a session record that was changed without the secret makes no token, a
     },
     'another client': { client: 'trusted' },
     'a better authentication': { details: JSON.stringify({ authentication: { acr: 'gold' } }) },
+    'a key of the attacker': {
+      details: JSON.stringify({ authentication: { jkt: 'x'.repeat(43) } }),
+    },
     'a later end': { ends_at: later, idle_until: later },
     'an earlier start': { started_at: '1' },
     'a version above every kick-out': { version: '9000000000000000' },
@@ -93,6 +96,17 @@ describe('a session record that was changed without the secret makes no token, a
     await client.hset(keyOf(own.session_id), await client.hgetall(keyOf(other.session_id)))
     await expectOver(own)
   })
+
+  test.each([undefined, 'x'.repeat(43)])(
+    'a session that is bound to a key, with the key %s',
+    async (jkt) => {
+      await start()
+      const own = await issuer.startSession({ subject: 'u1', dpop: { jkt: 'k'.repeat(43) } })
+      const details = JSON.stringify({ authentication: { jkt } })
+      await redis.client().hset(keyOf(own.session_id), { details })
+      await expectOver(own)
+    },
+  )
 
   test('after a refresh too, whose token is sealed like the first', async () => {
     await start()
