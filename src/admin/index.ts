@@ -1,1 +1,1 @@
-export { type AdminRouterOptions, type AdminTarget, adminRouter } from './router.ts'
+export { type AdminRouterOptions, adminRouter } from './router.ts'

@@ -2,21 +2,26 @@ import express, {
   type ErrorRequestHandler,
   type Request,
   type RequestHandler,
+  type Response,
   type Router,
 } from 'express'
 import { AuthError, isAuthError, isUnavailableError } from '../errors.ts'
 import { toErrorBody, writeHeaders } from '../guard/challenge.ts'
-import {
-  findAuth,
-  findChallengeSettings,
-  getAuth,
-  presentedSchemeOf,
-} from '../guard/request-auth.ts'
+import { findAuth, findGuardContext, getAuth, presentedSchemeOf } from '../guard/request-auth.ts'
+import { requireScopes } from '../guard/route-guards.ts'
 import { readRequiredScopes } from '../guard/scopes.ts'
 import { isIdentifier } from '../identifier.ts'
 import type { Issuer } from '../issuer/index.ts'
 import { assertOptions, optionError, readString } from '../options.ts'
-import type { AuditedRevocations, KickOutResult, Revocations } from '../revocation/revocations.ts'
+import { revocationLevels } from '../revocation/revocation.ts'
+import {
+  type AuditedRevocations,
+  type KickOutAuthor,
+  type KickOutQuery,
+  type KickOutResult,
+  type Revocations,
+  UnknownKickOutError,
+} from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
 import { FieldError, readKickOutRequest, toFieldError } from './kick-out-request.ts'
 
@@ -25,28 +30,38 @@ const defaultScope = 'sessions:admin'
 const maxBodySize = '16kb'
 const defaultLimit = 50
 const maxLimit = 1000
-const defaultChallenge = { realm: 'api', resourceMetadataUrl: undefined }
-
-/** What is administered: an issuer with its sessions, or revocations alone. */
-export type AdminTarget =
-  { revocations: Revocations; issuer?: never } | { issuer: Issuer; revocations?: never }
 
 export interface AdminRouterOptions {
+  /** Revocations alone: no list of sessions. Exactly one of `revocations` and `issuer` is given. */
+  revocations?: Revocations
+  /** An issuer with its sessions: a kick-out ends them too. */
+  issuer?: Issuer
   /**
    * What an admin's token must grant.
    *
    * @defaultValue 'sessions:admin'
    */
   scope?: string
+  /**
+   * The issuers whose users, clients and sessions an admin may kick out: their names, or `'any'` for every issuer that the
+   * guard in front trusts.
+   *
+   * @defaultValue the issuer of the admin's own token
+   */
+  administers?: string[] | 'any'
 }
 
 interface Administered {
   readonly revocations: AuditedRevocations
   readonly issuer: Issuer | undefined
-  kickOut(target: KickOutTarget, options: { reason?: string; by?: string }): Promise<KickOutResult>
+  readonly administers: readonly string[] | 'any' | undefined
+  kickOut(
+    target: KickOutTarget,
+    options: { reason?: string; by: KickOutAuthor | undefined },
+  ): Promise<KickOutResult>
 }
 
-/** Every implementation of this package is; one that somebody wrote for the guard alone need not be. */
+/** Every implementation of this package is; one that an application wrote for the guard alone need not be. */
 function isAudited(
   revocations: Partial<AuditedRevocations> | undefined,
 ): revocations is AuditedRevocations {
@@ -55,68 +70,112 @@ function isAudited(
   )
 }
 
-function readTarget(target: unknown): Administered {
-  assertOptions(where, target, ['revocations', 'issuer'])
-  const { revocations, issuer } = target as Partial<AdminTarget>
+function readAdministers(value: unknown): readonly string[] | 'any' | undefined {
+  if (value === undefined || value === 'any') return value
+  if (!Array.isArray(value) || value.length === 0 || !value.every(isIdentifier)) {
+    throw optionError(where, 'administers', "must be a list of issuers, or 'any'")
+  }
+  return [...value]
+}
+
+function readOptions(options: unknown): { administered: Administered; scope: string } {
+  assertOptions(where, options, ['revocations', 'issuer', 'scope', 'administers'])
+  const { revocations, issuer, scope, administers } = options as AdminRouterOptions
   if ((revocations === undefined) === (issuer === undefined)) {
     throw new TypeError(`${where}: pass exactly one of { issuer } and { revocations }`)
   }
-  const administered = issuer?.revocations ?? revocations
-  if (!isAudited(administered)) {
+  const kickable = issuer?.revocations ?? revocations
+  if (!isAudited(kickable)) {
     throw optionError(
       where,
       issuer ? 'issuer' : 'revocations',
-      'must come from createIssuer(), memoryRevocations() or redisRevocations()',
+      'must come from createIssuer(), memoryRevocations(), redisRevocations() or postgresRevocations()',
     )
   }
   return {
-    revocations: administered,
-    issuer,
-    kickOut: async (who, options) => (issuer ?? administered).kickOut(who, options),
+    administered: {
+      revocations: kickable,
+      issuer,
+      administers: readAdministers(administers),
+      kickOut: async (target, { reason, by }) =>
+        (issuer ?? kickable).kickOut(target, {
+          ...(reason !== undefined && { reason }),
+          ...(by && { by }),
+        }),
+    },
+    scope: readString(where, 'scope', scope) ?? defaultScope,
   }
 }
 
+/** Refuses a request as the guard in front refuses others: with its challenge, and with an event. */
+function refuse(req: Request, res: Response, error: AuthError, scopes: readonly string[]): void {
+  const context = findGuardContext(req)
+  if (!context) return
+  context.rejected(error)
+  writeHeaders(res, error, context, { scopes, scheme: presentedSchemeOf(findAuth(req)) })
+}
+
 /**
- * Refuses everybody whose token, as verified by a `requireAuth` in front, lacks the scope; without one in front that is
- * everybody. The kick-out of the admin is looked up in the store itself, since this router is what an attacker with an
- * admin's token would use.
+ * Refuses an admin who was kicked out. The store itself is asked, since this router is what an attacker with an admin's token
+ * would use.
  */
-function requireAdmin(scope: string, { revocations }: Administered): RequestHandler {
-  const required = readRequiredScopes(where, [scope])
+function requireAdminStillIn(
+  required: readonly string[],
+  { revocations }: Administered,
+): RequestHandler {
   return (req, res, next) => {
-    const refuse = (error: AuthError): void => {
-      writeHeaders(res, error, findChallengeSettings(req) ?? defaultChallenge, {
-        scopes: required,
-        scheme: presentedSchemeOf(findAuth(req)),
-      })
+    revocations.checkNow(getAuth(req).payload).then((verdict) => {
+      if (!verdict.revoked) {
+        next()
+        return
+      }
+      const error = new AuthError('invalid_token', 'revoked', `${where}: the admin was kicked out`)
+      refuse(req, res, error, required)
       next(error)
-    }
-    const auth = findAuth(req)
-    if (!auth) {
-      refuse(
-        new AuthError('missing_token', 'missing', `${where}: the request has no verified token`),
-      )
-      return
-    }
-    if (!required.every((name) => auth.scopes.includes(name))) {
-      refuse(
-        new AuthError(
-          'insufficient_scope',
-          'scope',
-          `${where}: the token lacks ${required.join(' ')}`,
-        ),
-      )
-      return
-    }
-    revocations.checkNow(auth.payload).then((verdict) => {
-      if (!verdict.revoked) next()
-      else refuse(new AuthError('invalid_token', 'revoked', `${where}: the admin was kicked out`))
     }, next)
   }
 }
 
-function readLimit(req: Request): number {
-  const { limit } = req.query
+/** The issuers that this admin rules; `undefined` for all of them. */
+function ruledIssuers({ administers }: Administered, req: Request): readonly string[] | undefined {
+  return administers === 'any' ? undefined : (administers ?? [getAuth(req).issuer])
+}
+
+/**
+ * Which issuer a target means: the admin's own where the body names none.
+ *
+ * @throws FieldError for an issuer whose tokens the guard in front refuses: a kick-out there would do nothing
+ * @throws AuthError `insufficient_scope` for one that the admin does not rule
+ */
+function readIssuer(administered: Administered, req: Request, named: unknown): string {
+  const { issuer: own } = getAuth(req)
+  const ruled = ruledIssuers(administered, req)
+  const issuer = named ?? own
+  if (!isIdentifier(issuer)) throw new FieldError('issuer', 'must be a non-empty string')
+  if (ruled?.includes(issuer)) return issuer
+  if (!findGuardContext(req)?.trusts(issuer)) {
+    throw new FieldError(
+      'issuer',
+      'is no issuer that this server trusts: it must be exactly the "iss" of the tokens',
+    )
+  }
+  if (ruled) {
+    throw new AuthError(
+      'insufficient_scope',
+      'claim',
+      `${where}: the admin does not rule this issuer; the option "administers" can widen that`,
+    )
+  }
+  return issuer
+}
+
+function authorOf(req: Request): KickOutAuthor | undefined {
+  const { issuer, subject, clientId } = getAuth(req)
+  if (subject !== undefined) return { issuer, subject }
+  return clientId === '' ? undefined : { issuer, client: clientId }
+}
+
+function readLimit({ limit }: Request['query']): number {
   if (limit === undefined) return defaultLimit
   const number = typeof limit === 'string' && /^[0-9]{1,4}$/.test(limit) ? Number(limit) : 0
   if (number < 1 || number > maxLimit) {
@@ -125,27 +184,60 @@ function readLimit(req: Request): number {
   return number
 }
 
+function readText(query: Request['query'], name: string): string | undefined {
+  const value = query[name]
+  if (value === undefined || isIdentifier(value)) return value
+  throw new FieldError(name, 'must be a non-empty string of at most 255 characters, given once')
+}
+
+function readQuery(administered: Administered, req: Request): KickOutQuery {
+  const { query } = req
+  const [before, by, target] = ['before', 'by', 'target'].map((name) => readText(query, name))
+  const level = revocationLevels.find((known) => known === query['level'])
+  if (query['level'] !== undefined && !level) {
+    throw new FieldError('level', `must be one of ${revocationLevels.join(', ')}`)
+  }
+  const issuers = ruledIssuers(administered, req)
+  return {
+    limit: readLimit(query),
+    ...(before !== undefined && { before }),
+    ...(by !== undefined && { by }),
+    ...(level && { level }),
+    ...(target !== undefined && { target }),
+    ...(issuers && { issuers }),
+  }
+}
+
 async function postKickOut(administered: Administered, req: Request): Promise<object> {
   const { target, reason } = readKickOutRequest(req.is('application/json') ? req.body : undefined)
-  const by = getAuth(req).subject
-  const result = await administered.kickOut(target, {
-    ...(reason !== undefined && { reason }),
-    ...(by !== undefined && { by }),
-  })
+  const issuer = readIssuer(administered, req, target.issuer)
+  const result = await administered.kickOut(
+    { ...target, issuer },
+    { ...(reason !== undefined && { reason }), by: authorOf(req) },
+  )
   return {
     id: result.id,
     at: result.at,
     sessions_ended: result.sessionsEnded,
-    servers: result.servers,
+    // The list of servers could not be read: how many there are is not known, and none has confirmed.
+    servers: Number.isNaN(result.servers) ? null : result.servers,
     confirmed: result.confirmed,
+    unconfirmed: result.unconfirmed,
     elapsed_ms: result.elapsedMs,
   }
 }
 
-async function getKickOuts({ revocations }: Administered, req: Request): Promise<object> {
-  const records = await revocations.listKickOuts(readLimit(req))
+async function getKickOuts(administered: Administered, req: Request): Promise<object> {
+  const query = readQuery(administered, req)
+  const { kickOuts, next } = await administered.revocations
+    .listKickOuts(query)
+    .catch((error: unknown) => {
+      if (error instanceof UnknownKickOutError)
+        throw new FieldError('before', 'names no kick-out that is still kept')
+      throw error
+    })
   return {
-    kick_outs: records.map(({ id, at, by, issuer, level, target, reason }) => ({
+    kick_outs: kickOuts.map(({ id, at, by, issuer, level, target, reason }) => ({
       id,
       at,
       by: by ?? null,
@@ -154,18 +246,22 @@ async function getKickOuts({ revocations }: Administered, req: Request): Promise
       target,
       reason: reason ?? null,
     })),
+    next: next ?? null,
   }
 }
 
-async function getSessions({ issuer }: Administered, req: Request): Promise<object> {
+async function getSessions(administered: Administered, req: Request): Promise<object> {
+  const { issuer } = administered
   const { subject } = req.query
   if (!isIdentifier(subject)) throw new FieldError('subject', 'must be a non-empty string')
   if (!issuer) {
     throw new FieldError(
       'subject',
-      'cannot be looked up here: sessions are known where adminRouter({ issuer }) is mounted',
+      'cannot be looked up here: this router was made of revocations, which know no sessions. ' +
+        'Pass adminRouter({ issuer }) in the process that signs people in',
     )
   }
+  readIssuer(administered, req, issuer.revocations.issuer)
   const sessions = await issuer.listSessions(subject)
   return {
     sessions: sessions.map((session) => ({
@@ -200,7 +296,10 @@ function answering(answer: Answer, administered: Administered): RequestHandler {
     res.set('Cache-Control', 'no-store')
     answer(administered, req)
       .then((body) => res.json(body))
-      .catch(next)
+      .catch((error: unknown) => {
+        if (error instanceof AuthError) refuse(req, res, error, [])
+        next(error)
+      })
   }
 }
 
@@ -226,14 +325,15 @@ const answerError: ErrorRequestHandler = (error: unknown, _req, res, next) => {
  * The admin's side over HTTP: kick somebody out, see what was kicked out, who is signed in where, and which resource
  * servers are live. Mount it behind `requireAuth()`; it refuses everybody whose token does not grant the scope.
  *
+ * An admin rules the issuer of its own token, see `administers`.
+ *
  * @throws TypeError for wrong options
  */
-export function adminRouter(target: AdminTarget, options: AdminRouterOptions = {}): Router {
-  const administered = readTarget(target)
-  assertOptions(where, options, ['scope'])
-  const scope = readString(where, 'scope', options.scope) ?? defaultScope
+export function adminRouter(options: AdminRouterOptions): Router {
+  const { administered, scope } = readOptions(options)
+  const required = readRequiredScopes(where, [scope])
   const router = express.Router()
-  router.use(requireAdmin(scope, administered))
+  router.use(requireScopes(where, required), requireAdminStillIn(required, administered))
   router.post(
     '/kick-outs',
     express.json({ limit: maxBodySize }),

@@ -90,7 +90,8 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       ...settings,
       trusts,
       checksRevocations: revocations !== undefined,
-      retentionSeconds: revocations?.retentionSeconds,
+      retentionSecondsFor: (issuedAtMs) =>
+        revocations?.retentionSecondsFor?.(issuedAtMs) ?? revocations?.retentionSeconds,
       confirmationMethods: acceptedMethods(bindings),
     },
     clock,
@@ -104,6 +105,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       bearer: bindings.dpop?.isRequired !== true,
       dpopAlgorithms: bindings.dpop?.algorithms.join(' '),
     },
+    trusts: (issuer) => trusts.has(issuer),
     rejected: ({ code, reason }) => {
       emit({ type: 'auth.rejected', code, reason })
     },

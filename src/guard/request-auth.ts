@@ -8,8 +8,9 @@ import type { VerifiedToken } from './token/verifier.ts'
 /** Marks what a guard of ours has set, across copies of the package; no request body can spell it. */
 const guardMark = Symbol.for('express-kickout.guard')
 
-/** What a guard lends to the route guards behind it: how to challenge, and whom to tell. */
+/** What a guard lends to the route guards behind it: how to challenge, where events go, and which issuers it trusts. */
 export interface GuardContext extends ChallengeSettings {
+  trusts(issuer: string): boolean
   rejected(error: AuthError | UnavailableError): void
 }
 
@@ -96,11 +97,6 @@ export function presentedSchemeOf(auth: Auth | undefined): Scheme | undefined {
   if (!auth) return undefined
   const cnf = auth.payload['cnf'] as { jkt?: unknown } | undefined
   return cnf?.jkt === undefined ? 'Bearer' : 'DPoP'
-}
-
-/** How the guard in front challenges, or `undefined` where there is none. */
-export function findChallengeSettings(req: object): ChallengeSettings | undefined {
-  return findGuardContext(req)
 }
 
 /**

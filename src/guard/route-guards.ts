@@ -28,6 +28,13 @@ function routeGuard(name: string, decide: Decision, scopes?: readonly string[]):
   return handler
 }
 
+/** {@link requireScope} under the name of the one that asks, with scopes that were read already. */
+export function requireScopes(name: string, required: readonly string[]): RequestHandler {
+  const decide: Decision = (auth) =>
+    required.every((scope) => auth.scopes.includes(scope)) ? undefined : insufficientScope(required)
+  return routeGuard(name, decide, required)
+}
+
 /**
  * Lets a request through that has *all* of the scopes. Each argument may hold several, separated by spaces.
  *
@@ -35,10 +42,7 @@ function routeGuard(name: string, decide: Decision, scopes?: readonly string[]):
  * @see RFC 6750 §3.1 insufficient_scope
  */
 export function requireScope(...scopes: string[]): RequestHandler {
-  const required = readRequiredScopes('requireScope', scopes)
-  const decide: Decision = (auth) =>
-    required.every((scope) => auth.scopes.includes(scope)) ? undefined : insufficientScope(required)
-  return routeGuard('requireScope', decide, required)
+  return requireScopes('requireScope', readRequiredScopes('requireScope', scopes))
 }
 
 /**

@@ -21,6 +21,7 @@ import type { LogEntry, LogHead, LogRound } from './log.ts'
  * | round     | following         | the same, but the epoch is young            | follow, no proof                |
  * | round     | following         | more to come                                | follow, no proof                |
  * | round     | following         | epoch, number or window does not fit        | load (`epoch` `regressed` `sequence`), or begin a new epoch |
+ * | round     | following         | the log was never opened                    | proof, once it was absent for as long as a young epoch is waited for |
  * | entries   | following         | every number accounted for                  | follow, no proof                |
  * | entries   | following         | a number missing                            | load (`sequence`)               |
  * | round     | following         | an entry that cannot be read                | follow, no proof (`entry`)      |
@@ -42,6 +43,10 @@ export interface PartitionState {
   /** Position of an entry that cannot be read, as long as one is there: nothing can be proved by what was read. */
   readonly junk: string | undefined
   readonly proof: Instant | undefined
+  /** Since when the log has been seen absent, without an interruption. */
+  readonly absentSince: Instant | undefined
+  /** Whether this life of the log began in sight of this process, after a log that was absent for long: nothing was lost. */
+  readonly isOpenedInSight: boolean
 }
 
 /** Why the window is read again. */
@@ -60,9 +65,9 @@ export type Step =
 export const logStart = '0-0'
 
 /**
- * How long a log is left alone after it began anew, or was last told something again, before its silence proves anything:
- * meanwhile, servers that remember an earlier life of it write what they remember again. That goes for those too that
- * remember: they know what they had read, and not what somebody else wrote after that and before the state was lost.
+ * An empty read is not accepted as proof for 800 ms after a log was opened or republished, or was first seen absent: other
+ * servers may still be republishing. A server that remembers an earlier life of the log waits too: it does not know what
+ * was written between its last read and the loss.
  */
 export const epochSettleMs = 800
 
@@ -74,6 +79,31 @@ export const initialPartition: PartitionState = {
   cursor: logStart,
   junk: undefined,
   proof: undefined,
+  absentSince: undefined,
+  isOpenedInSight: false,
+}
+
+/** The epoch of a log that was never opened. */
+export const absentEpoch = ''
+
+function isLongAbsent({ absentSince }: PartitionState, sentAt: Instant): boolean {
+  return absentSince !== undefined && sentAt.monotonicMs - absentSince.monotonicMs >= epochSettleMs
+}
+
+/** Notes how long the log has been absent, and whether it is opened now after that. */
+function noteAbsence(state: PartitionState, head: LogHead, sentAt: Instant): PartitionState {
+  if (head.epoch === absentEpoch) {
+    return { ...state, absentSince: state.absentSince ?? sentAt, isOpenedInSight: false }
+  }
+  if (head.epoch === state.epoch) return { ...state, absentSince: undefined }
+  return { ...state, absentSince: undefined, isOpenedInSight: isLongAbsent(state, sentAt) }
+}
+
+/** Whether no other server can be about to write lost entries again. */
+function isSettled(state: PartitionState, head: LogHead, sentAt: Instant): boolean {
+  if (head.epoch === absentEpoch) return head.length === 0 && isLongAbsent(state, sentAt)
+  if (state.isOpenedInSight && head.toldAt === 0) return true
+  return head.now - head.createdAt >= epochSettleMs
 }
 
 function load(state: PartitionState, cause: GapCause): Step {
@@ -92,7 +122,7 @@ function isWindowBroken(head: LogHead): boolean {
 }
 
 function doubtAbout(state: PartitionState, head: LogHead): GapCause | undefined {
-  if (head.epoch !== state.epoch) return 'epoch'
+  if (head.epoch !== state.epoch) return state.epoch === absentEpoch ? 'first' : 'epoch'
   return head.seq < state.seq ? 'regressed' : undefined
 }
 
@@ -199,9 +229,15 @@ export function onLoaded(state: PartitionState, head: LogHead, summary: LoadSumm
 }
 
 /** A round came back. Its entries were applied to the denylist whatever this says: applying is never wrong. */
-export function onRound(state: PartitionState, round: LogRound): Step {
+export function onRound(before: PartitionState, round: LogRound): Step {
   const { head, entries, limit, sentAt } = round
+  const state = noteAbsence(before, head, sentAt)
   const doubt = doubtAbout(state, head)
+  if (head.epoch === absentEpoch && state.epoch === absentEpoch) {
+    // What is left in the stream of a log whose head was lost counts, and proves nothing.
+    const next = advanced(state, readNumbers(entries, undefined), entries)
+    return follow(isSettled(state, head, sentAt) ? { ...next, proof: sentAt } : next, state)
+  }
   if (doubt) return load(state, doubt)
   if (isWindowBroken(head)) return { state, then: 'renew-epoch', cause: 'window' }
   if (round.isJunkGone) return load(state, 'entry')
@@ -212,8 +248,7 @@ export function onRound(state: PartitionState, round: LogRound): Step {
   if (head.seq > next.seq) return load(next, 'sequence')
   if (!isNewestKnown(state, round)) return load(next, 'regressed')
   if (next.junk !== undefined) return follow(next, state)
-  const isSettled = head.now - head.createdAt >= epochSettleMs
-  return follow(isSettled ? { ...next, proof: sentAt } : next, state)
+  return follow(isSettled(state, head, sentAt) ? { ...next, proof: sentAt } : next, state)
 }
 
 /** Entries came back without a head: they are as good as any, and prove nothing about what else there may be. */

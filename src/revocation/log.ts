@@ -12,10 +12,12 @@ export interface LogEntry {
 
 /** What the log says about itself. */
 export interface LogHead {
-  /** Names this life of the log. Another one means that its state was lost. */
+  /** Names this life of the log. Another one means that its state was lost. Empty for a log that was never opened. */
   readonly epoch: string
-  /** When that life began, or was last told something again that was lost; milliseconds by the log's clock. */
+  /** When that life began, or when lost entries were last written again; milliseconds by the log's clock. */
   readonly createdAt: number
+  /** When lost entries were last written again, milliseconds by the log's clock; 0 for never. */
+  readonly toldAt: number
   /** The log's clock, milliseconds. */
   readonly now: number
   /** The last entry's number; 0 for a log without entries. */

@@ -9,14 +9,17 @@ import {
   type AuditedRevocations,
   defaultRetentionSeconds,
   type KickOutOptions,
-  type KickOutRecord,
+  type KickOutPage,
   type KickOutResult,
+  fitsQuery,
+  readKickOutOptions,
   type ServerStatus,
   notify,
   type RevocationsStatus,
   toKickOutRecord,
+  UnknownKickOutError,
 } from './revocations.ts'
-import { type KickOutTarget, readReason, type ResolvedTarget, resolveTarget } from './target.ts'
+import { type KickOutTarget, type ResolvedTarget, resolveTarget } from './target.ts'
 
 export interface MemoryRevocationsOptions {
   /** The issuer meant by targets that name none. */
@@ -34,6 +37,8 @@ export interface KickOutHook {
   (
     target: ResolvedTarget,
     at: number,
+    /** `false` where the moment was given, and may be past. */
+    isNow: boolean,
   ): { readonly sessionsEnded: number; readonly version?: number }
 }
 
@@ -43,15 +48,19 @@ export interface MemoryRevocationsDeps {
 }
 
 const optionNames = ['issuer', 'retentionSeconds'] as const
-const maxAuditRecords = 1000
+/** Kick-outs that name who did them are kept apart, so that no number of logouts pushes one of them out. */
+const maxRecords = 1000
+const maxAuthoredRecords = 10_000
+/** A kick-out of a token or session is kept for longer than it has to be, so that a repetition need not be kept again. */
+const repeatRoom = 9 / 8
 
-/** When a revocation may be forgotten: after the retention, or sooner where the token is known to expire sooner. */
-function keptUntil(target: ResolvedTarget, at: number, retentionMs: number): number {
+/** How long a revocation has to be kept: the retention, or less where the token is known to expire sooner. */
+function neededMs(target: ResolvedTarget, now: number, retentionMs: number): number {
   const known = target.expiresAtMs
   // An `exp` in the past is either wrong or of a token that no longer matters: the full retention costs little.
-  return known === undefined || known <= at
-    ? at + retentionMs
-    : Math.min(at + retentionMs, known + expiryMarginMs)
+  return known === undefined || known <= now
+    ? retentionMs
+    : Math.min(retentionMs, known + expiryMarginMs - now)
 }
 
 /**
@@ -77,7 +86,11 @@ export function createMemoryRevocations(
   const { clock, onTarget } = deps
   const denylist = new Denylist(clock)
   const listeners = new Set<(revocation: Revocation) => void>()
-  const audit: Revocation[] = []
+  const logouts: Revocation[] = []
+  const authored: Revocation[] = []
+  const order = new WeakMap<Revocation, number>()
+  /** Tokens and sessions that are out, by level, issuer and id: the soonest to be forgotten stand first. */
+  const out = new Map<string, Revocation>()
   let closed = false
   let applied = 0
 
@@ -85,9 +98,32 @@ export function createMemoryRevocations(
     if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
   }
 
-  function versionAfter(target: ResolvedTarget, at: number, known: number | undefined): number {
-    const held = denylist.of(target.issuer)?.get('subject', target.id)?.version ?? 0
-    return Math.max(known ?? 0, held + 1, at)
+  /** An id of a kick-out that puts the target out for as long as a new one would. */
+  function earlierKickOut(
+    { level, issuer, id }: ResolvedTarget,
+    untilMs: number,
+  ): Revocation | undefined {
+    if (level !== 'token' && level !== 'session') return undefined
+    const earlier = out.get(JSON.stringify([level, issuer, id]))
+    return earlier && earlier.until >= untilMs ? earlier : undefined
+  }
+
+  function remember(revocation: Revocation): void {
+    const { level, issuer, id } = revocation
+    if (level === 'token' || level === 'session') {
+      const key = JSON.stringify([level, issuer, id])
+      out.delete(key)
+      out.set(key, revocation)
+      for (const [oldest, { until }] of out) {
+        if (until > clock.now()) break
+        out.delete(oldest)
+      }
+    }
+    const [records, max] =
+      revocation.by === undefined ? [logouts, maxRecords] : [authored, maxAuthoredRecords]
+    order.set(revocation, applied)
+    records.push(revocation)
+    if (records.length > max) records.shift()
   }
 
   function check(claims: AccessTokenClaims): RevocationVerdict {
@@ -102,33 +138,51 @@ export function createMemoryRevocations(
     assertOpen()
     const startedAt = clock.monotonic()
     const resolved = resolveTarget(target, defaultIssuer)
-    const reason = readReason(kickOutOptions.reason)
-    const at = clock.now()
-    const hooked = onTarget?.(resolved, at)
+    const { reason, at: givenAt } = readKickOutOptions(kickOutOptions, retentionSeconds, clock)
+    const now = clock.now()
+    const at = givenAt ?? now
+    const hooked = onTarget?.(resolved, at, givenAt === undefined)
+    const needed = neededMs(resolved, now, retentionSeconds * 1000)
+    const result = (kickOutId: string, moment: number): KickOutResult => ({
+      id: kickOutId,
+      at: moment,
+      servers: 1,
+      confirmed: 1,
+      unconfirmed: [],
+      elapsedMs: clock.monotonic() - startedAt,
+      sessionsEnded: hooked?.sessionsEnded ?? 0,
+    })
+    const earlier = earlierKickOut(resolved, now + needed)
+    if (earlier) return Promise.resolve(result(earlier.kickOutId, earlier.at))
+    const hasRoom =
+      ['token', 'session'].includes(resolved.level) && needed === retentionSeconds * 1000
+    const held = denylist.of(resolved.issuer)?.get('subject', resolved.id)?.version ?? 0
+    const version =
+      hooked?.version ?? (givenAt === undefined ? Math.max(held, at) + 1 : Math.max(held, at + 1))
     const revocation: Revocation = {
       kickOutId: randomBytes(12).toString('base64url'),
       issuer: resolved.issuer,
       level: resolved.level,
       id: resolved.id,
       at,
-      until: keptUntil(resolved, at, retentionSeconds * 1000),
-      ...(resolved.level === 'subject' && { version: versionAfter(resolved, at, hooked?.version) }),
+      until: now + (hasRoom ? needed * repeatRoom : needed),
+      ...(resolved.level === 'subject' && { version }),
       ...(reason !== undefined && { reason }),
       ...(kickOutOptions.by !== undefined && { by: kickOutOptions.by }),
     }
-    const changed = denylist.apply(revocation, revocation.until - at)
+    const changed = denylist.apply(revocation, revocation.until - now)
     applied++
-    audit.push(revocation)
-    if (audit.length > maxAuditRecords) audit.shift()
+    remember(revocation)
     if (changed) notify(listeners, revocation)
-    return Promise.resolve({
-      id: revocation.kickOutId,
-      at,
-      servers: 1,
-      confirmed: 1,
-      elapsedMs: clock.monotonic() - startedAt,
-      sessionsEnded: hooked?.sessionsEnded ?? 0,
-    })
+    return Promise.resolve(result(revocation.kickOutId, at))
+  }
+
+  /** The newest first. */
+  function records(): Revocation[] {
+    const oldest = clock.now() - retentionSeconds * 1000
+    return [...logouts, ...authored]
+      .filter((revocation) => revocation.at >= oldest)
+      .sort((a, b) => (order.get(b) ?? 0) - (order.get(a) ?? 0))
   }
 
   return {
@@ -154,10 +208,22 @@ export function createMemoryRevocations(
       listeners.clear()
       await Promise.resolve()
     },
-    async listKickOuts(limit): Promise<KickOutRecord[]> {
-      const oldest = clock.now() - retentionSeconds * 1000
-      const kept = audit.filter((revocation) => revocation.at >= oldest)
-      return Promise.resolve(kept.slice(-limit).reverse().map(toKickOutRecord))
+    async listKickOuts(query): Promise<KickOutPage> {
+      const found = records().filter((revocation) => fitsQuery(revocation, query))
+      const { before, limit } = query
+      // A cursor is an id here. It may name a record that the other conditions leave out.
+      const all = before === undefined ? [] : records()
+      const start = all.findIndex(({ kickOutId }) => kickOutId === before)
+      if (before !== undefined && start < 0) throw new UnknownKickOutError()
+      const older = new Set(all.slice(start + 1))
+      const rest =
+        before === undefined ? found : found.filter((revocation) => older.has(revocation))
+      const page = rest.slice(0, limit)
+      const last = page.at(-1)
+      return Promise.resolve({
+        kickOuts: page.map(toKickOutRecord),
+        ...(last && rest.length > limit && { next: last.kickOutId }),
+      })
     },
     async listServers(): Promise<ServerStatus[]> {
       return Promise.resolve([

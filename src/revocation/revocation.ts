@@ -1,5 +1,6 @@
 import type { AccessTokenClaims } from '../auth.ts'
 import type { Clock } from '../clock.ts'
+import type { KickOutRecord } from './revocations.ts'
 
 /** The largest `clockToleranceSeconds` that a guard may have. */
 export const maxClockToleranceSeconds = 600
@@ -30,8 +31,8 @@ export interface Revocation {
   /** Subject level: tokens with a lower `session_version` are out. */
   readonly version?: number
   readonly reason?: string
-  /** Subject of the admin who did it. */
-  readonly by?: string
+  /** Who did it: an admin, or what the application said. */
+  readonly by?: KickOutRecord['by']
 }
 
 /** What a denylist holds of a revocation: just enough to decide and to explain. */

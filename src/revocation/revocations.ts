@@ -1,7 +1,9 @@
 import type { AccessTokenClaims } from '../auth.ts'
 import type { RevocationsState } from '../events.ts'
+import type { Clock } from '../clock.ts'
+import { assertOptions, optionError, readNumber } from '../options.ts'
 import type { Revocation, RevocationVerdict } from './revocation.ts'
-import type { KickOutTarget } from './target.ts'
+import { type KickOutTarget, readReason } from './target.ts'
 
 /**
  * How long a revocation is kept by default, in seconds: 25 hours, so that every provider's default access token fits
@@ -21,19 +23,31 @@ export interface KickOutOptions {
    * @defaultValue 1000
    */
   confirmTimeoutMs?: number
-  /** Who does it, for the audit trail. */
-  by?: string
+  /** Who does it, for the history of kick-outs. */
+  by?: string | KickOutAuthor
+  /**
+   * When it happened, milliseconds since the epoch, for a signal that arrives late: a session that began later stays in.
+   * Not in the future, and not longer ago than the retention.
+   *
+   * @defaultValue now, by the store's clock
+   */
+  at?: number
 }
 
 export interface KickOutResult {
-  /** Identifies this kick-out in the audit trail. */
+  /** Identifies this kick-out in the history. That of the first one where the token or session was out already. */
   readonly id: string
   /** When it took effect, milliseconds by the store's clock. */
   readonly at: number
-  /** Live resource servers known when it resolved, this process among them if it is one. */
+  /**
+   * Resource servers that may still accept a token by what they knew before, or have it already; this process among them
+   * if it is one. `NaN` where the list of servers cannot be read.
+   */
   readonly servers: number
   /** How many of them had applied it. */
   readonly confirmed: number
+  /** The ids of those that had not, as in `listServers`. */
+  readonly unconfirmed: readonly string[]
   /** From call to resolution. */
   readonly elapsedMs: number
   /** Sessions that it ended, where the store holds sessions. */
@@ -74,18 +88,55 @@ export interface Revocations {
   close(): Promise<void>
   /** Tokens that live longer than this are refused by the guard, since they could outlive their own kick-out. */
   readonly retentionSeconds?: number
+  /** The same for a token that was issued at a moment (milliseconds), where the retention was raised in between. */
+  retentionSecondsFor?(issuedAtMs: number): number
 }
 
-/** One line of the audit trail. */
+/** An admin who kicked somebody out: a user, or a client where the token has no subject. */
+export type KickOutAuthor =
+  | { readonly issuer: string; readonly subject: string; readonly client?: never }
+  | { readonly issuer: string; readonly client: string; readonly subject?: never }
+
+/** One line of the history of kick-outs. */
 export interface KickOutRecord {
   readonly id: string
   readonly at: number
-  readonly by?: string
+  readonly by?: string | KickOutAuthor
   readonly issuer: string
   readonly level: Revocation['level']
   /** The id at that level; empty for everyone. */
   readonly target: string
   readonly reason?: string
+}
+
+/** What `listKickOuts` is asked for. Everything that is left out does not restrict. */
+export interface KickOutQuery {
+  /** At most so many, 1 to 1 000. */
+  readonly limit: number
+  /** `next` of the page before, or the id of a kick-out: only those before it. */
+  readonly before?: string
+  /** The id of the subject or client that did it; `*`: those that name one, which leaves logouts out. */
+  readonly by?: string
+  readonly level?: Revocation['level']
+  readonly target?: string
+  /** Only kick-outs of these issuers. */
+  readonly issuers?: readonly string[]
+}
+
+export interface KickOutPage {
+  /** The newest first. */
+  readonly kickOuts: readonly KickOutRecord[]
+  /** For the next page; `undefined` where there are no more. */
+  readonly next?: string
+}
+
+/** A `before` that names no kick-out that is still kept. */
+export class UnknownKickOutError extends TypeError {
+  override readonly name = 'TypeError'
+
+  constructor() {
+    super('listKickOuts: "before" names no kick-out that is still kept')
+  }
 }
 
 /** One live resource server. */
@@ -97,11 +148,16 @@ export interface ServerStatus {
   readonly applied: number
 }
 
-/** `Revocations` that can also tell what happened: what the admin router needs. */
+/** `Revocations` that also have a history and a list of servers: what the admin router needs. */
 export interface AuditedRevocations extends Revocations {
   readonly retentionSeconds: number
-  /** The newest first. Nothing older than the retention. */
-  listKickOuts(limit: number): Promise<KickOutRecord[]>
+  /**
+   * The history of kick-outs, nothing older than the retention.
+   *
+   * @throws TypeError where `before` is not known
+   * @throws UnavailableError when the store cannot be read
+   */
+  listKickOuts(query: KickOutQuery): Promise<KickOutPage>
   listServers(): Promise<ServerStatus[]>
   /** Like `check`, but asks the store rather than this process's copy of it. */
   checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict>
@@ -131,4 +187,63 @@ export function toKickOutRecord(revocation: Revocation): KickOutRecord {
     ...(revocation.by !== undefined && { by: revocation.by }),
     ...(revocation.reason !== undefined && { reason: revocation.reason }),
   }
+}
+
+const kickOutOptionNames = ['reason', 'confirmTimeoutMs', 'by', 'at'] as const
+/** A `by` and a reason travel with every entry of the log. */
+const maxAuthorLength = 255
+/** How far the clock of a sender may be ahead of ours before its moment is one of the future. */
+const futureToleranceMs = 1000
+
+/**
+ * Checks the options of a kick-out.
+ *
+ * @throws TypeError that names the option
+ */
+export function readKickOutOptions(
+  options: KickOutOptions,
+  retentionSeconds: number,
+  clock: Pick<Clock, 'now'>,
+): { readonly reason: string | undefined; readonly at: number | undefined } {
+  const where = 'kickOut'
+  assertOptions(where, options, kickOutOptionNames)
+  readNumber(where, 'confirmTimeoutMs', options.confirmTimeoutMs, { fallback: 0, min: 0 })
+  const { by, at } = options
+  const author: unknown = typeof by === 'object' ? (by.subject ?? by.client) : by
+  if (by !== undefined && (typeof author !== 'string' || author.length > maxAuthorLength)) {
+    throw optionError(
+      where,
+      'by',
+      `must be a string of at most ${maxAuthorLength} characters, { issuer, subject } or { issuer, client }`,
+    )
+  }
+  if (at !== undefined) {
+    readNumber(where, 'at', at, { fallback: 0, min: 0 })
+    const now = clock.now()
+    if (at > now + futureToleranceMs)
+      throw optionError(where, 'at', 'must be milliseconds since the epoch, and not in the future')
+    if (at < now - retentionSeconds * 1000)
+      throw optionError(
+        where,
+        'at',
+        `must not be longer ago than kick-outs are kept (${retentionSeconds} s)`,
+      )
+  }
+  return { reason: readReason(options.reason), at: at === undefined ? undefined : Math.floor(at) }
+}
+
+/** Whether a kick-out is one that a query asks for; `before` and `limit` are the caller's to judge. */
+export function fitsQuery(revocation: Revocation, query: KickOutQuery): boolean {
+  const { by, level, target, issuers } = query
+  const author = typeof revocation.by === 'object' ? authorId(revocation.by) : revocation.by
+  return (
+    (by === undefined || (by === '*' ? author !== undefined : author === by)) &&
+    (level === undefined || revocation.level === level) &&
+    (target === undefined || revocation.id === target) &&
+    (issuers === undefined || issuers.includes(revocation.issuer))
+  )
+}
+
+function authorId(author: KickOutAuthor): string | undefined {
+  return author.subject ?? author.client
 }

@@ -114,9 +114,10 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     { issuer, retentionSeconds: defaultRetentionSeconds },
     {
       clock: systemClock,
-      onTarget(target, at) {
+      onTarget(target, at, isNow) {
         if (target.level !== 'subject') return { sessionsEnded: 0 }
-        const version = Math.max((versions.get(target.id) ?? 0) + 1, at)
+        const known = versions.get(target.id) ?? 0
+        const version = isNow ? Math.max(known, at) + 1 : Math.max(known, at + 1)
         versions.set(target.id, version)
         return { sessionsEnded: 0, version }
       },
@@ -124,9 +125,7 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
   )
 
   function versionOf(subject: string): number {
-    const version = versions.get(subject) ?? Date.now()
-    versions.set(subject, version)
-    return version
+    return Math.max(versions.get(subject) ?? 0, Date.now())
   }
 
   async function token(wanted: TestTokenOptions = {}): Promise<string> {

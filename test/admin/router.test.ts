@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { adminRouter, type AdminTarget } from '../../src/admin/index.ts'
+import { adminRouter } from '../../src/admin/index.ts'
 import { memoryRevocations } from '../../src/index.ts'
 import { postJson, send } from '../support/http-client.ts'
 import { closeKitsAfterEach, createKit } from '../support/issuer-kit.ts'
@@ -10,18 +10,21 @@ const revocations = memoryRevocations({ issuer: 'https://a.example' })
 
 describe('adminRouter', () => {
   test.each([
-    [undefined, undefined, /the options must be an object/],
-    [{}, undefined, /exactly one of/],
-    [{ revocations, issuer: {} }, undefined, /exactly one of/],
-    [{ issuer: {} }, undefined, /"issuer" must come from createIssuer/],
-    [{ revocations: {} }, undefined, /"revocations" must come from/],
-    [{ revocation: revocations }, undefined, /unknown option "revocation", did you mean/],
-    [{ revocations }, { scope: '' }, /"scope"/],
-    [{ revocations }, { scope: ' ' }, /scope/],
-    [{ revocations }, { scopes: 'a' }, /unknown option "scopes", did you mean "scope"/],
-    [{ revocations }, { scope: ['a'] }, /"scope"/],
-  ])('refuses %j with %j', (target, options, message) => {
-    const create = () => adminRouter(target as unknown as AdminTarget, options as never)
+    [undefined, /the options must be an object/],
+    [{}, /exactly one of/],
+    [{ revocations, issuer: {} }, /exactly one of/],
+    [{ issuer: {} }, /"issuer" must come from createIssuer/],
+    [{ revocations: {} }, /"revocations" must come from/],
+    [{ revocation: revocations }, /unknown option "revocation", did you mean/],
+    [{ revocations, scope: '' }, /"scope"/],
+    [{ revocations, scope: ' ' }, /scope/],
+    [{ revocations, scopes: 'a' }, /unknown option "scopes", did you mean "scope"/],
+    [{ revocations, scope: ['a'] }, /"scope"/],
+    [{ revocations, administers: 'all' }, /"administers" must be a list of issuers, or 'any'/],
+    [{ revocations, administers: [] }, /"administers"/],
+    [{ revocations, administers: [''] }, /"administers"/],
+  ])('refuses %j', (options, message) => {
+    const create = () => adminRouter(options as never)
     expect(create).toThrow(TypeError)
     expect(create).toThrow(message)
   })

@@ -62,8 +62,8 @@ describe('clocks (1.10)', () => {
   test('G04 the denylist counts on the monotonic clock: the wall clock empties it at no time', async () => {
     const clock = new FakeClock()
     const revocations = createMemoryRevocations({ issuer, retentionSeconds: 1000 }, { clock })
-    await revocations.kickOut({ session: 's' })
-    const claims = { iss: issuer, aud: 'x', exp: 0, sid: 's' }
+    await revocations.kickOut({ client: 'c' })
+    const claims = { iss: issuer, aud: 'x', exp: 0, client_id: 'c' }
     for (const jump of [24 * hour, -48 * hour]) {
       clock.setAhead(jump)
       expect(revocations.check(claims)).toMatchObject({ revoked: true })

@@ -260,7 +260,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         const attempt = kickOut(target as KickOutTarget)
         await expect(attempt).rejects.toThrow(TypeError)
         await expect(kickOut(target as KickOutTarget)).rejects.toThrow(message)
-        expect(await revocations.listKickOuts(10)).toEqual([])
+        expect((await revocations.listKickOuts({ limit: 10 })).kickOuts).toEqual([])
         expect(await isRevoked({ sub: 'u1', sid: 's1', client_id: '' })).toBe(false)
       })
 
@@ -291,7 +291,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
 
       test('take a reason of any length, and cut it', async () => {
         await kickOut({ subject: 'sub-1' }, '🙂'.repeat(200))
-        const [record] = await revocations.listKickOuts(1)
+        const [record] = (await revocations.listKickOuts({ limit: 1 })).kickOuts
         expect(record?.reason?.length).toBeLessThanOrEqual(255)
         expect(record?.reason?.isWellFormed()).toBe(true)
       })
@@ -302,7 +302,8 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         const { target, claims } = levels[level]
         const first = await kickOut(target)
         const second = await kickOut(target)
-        expect(second.id).not.toBe(first.id)
+        // What is out already is not written again.
+        expect(second.id === first.id).toBe(level === 'token' || level === 'session')
         expect(second.at).toBeGreaterThanOrEqual(first.at)
         expect(await isRevoked(claims)).toBe(true)
       })
@@ -311,7 +312,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         const results = await Promise.all(
           Array.from({ length: 50 }, async () => kickOut({ session: 'sid-1' })),
         )
-        expect(new Set(results.map(({ id }) => id)).size).toBe(50)
+        expect(new Set(results.map(({ id }) => id)).size).toBe(1)
         expect(await isRevoked({ sid: 'sid-1' })).toBe(true)
       })
     })
@@ -323,6 +324,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         at: expect.any(Number),
         servers: expect.any(Number),
         confirmed: expect.any(Number),
+        unconfirmed: expect.any(Array),
         elapsedMs: expect.any(Number),
         sessionsEnded: 0,
       })
@@ -376,7 +378,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         )
         await elapse(under, 2)
         await kickOut({ everyone: true, issuer: otherIssuer })
-        const records = await revocations.listKickOuts(10)
+        const records = (await revocations.listKickOuts({ limit: 10 })).kickOuts
         expect(records.map(({ target }) => target)).toEqual(['', 'b', 'a'])
         expect(records[1]).toEqual({
           id,
@@ -396,7 +398,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
           await elapse(under, 2)
         }
         const listed = async (limit: number) =>
-          (await revocations.listKickOuts(limit)).map(({ target }) => target)
+          (await revocations.listKickOuts({ limit: limit })).kickOuts.map(({ target }) => target)
         expect(await listed(1)).toEqual(['d'])
         expect(await listed(3)).toEqual(['d', 'c', 'b'])
         expect(await listed(1000)).toEqual(['d', 'c', 'b', 'a'])
@@ -430,12 +432,12 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
       expect(short.revocations.status().entries).toBe(1)
       await elapse(short, retentionSeconds * 500)
       expect(await verdict()).toBe(true)
-      await elapse(short, retentionSeconds * 500 + 1)
+      await elapse(short, retentionSeconds * 625 + 1)
       await waitUntil(async () => !(await verdict()), {
         what: 'the revocation to be forgotten',
         timeoutMs: 10_000,
       })
-      expect(await short.revocations.listKickOuts(10)).toEqual([])
+      expect((await short.revocations.listKickOuts({ limit: 10 })).kickOuts).toEqual([])
       expect(short.revocations.status().entries).toBe(0)
     })
 

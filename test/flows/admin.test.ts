@@ -50,13 +50,14 @@ describe.each(expressVersions)('on %s', (_name, version) => {
         {
           id: kicked.json.id,
           at: startedAt + 5_000,
-          by: 'the-admin',
+          by: { issuer: kit.base, subject: 'the-admin' },
           issuer: kit.base,
           level: 'session',
           target: tokens.session_id,
           reason: 'lost phone',
         },
       ],
+      next: null,
     })
     expect((await send(`${kit.url}/admin/servers`, { headers })).json).toEqual({
       servers: [{ server_id: 'memory', state: 'live', staleness_ms: 0, applied: 1 }],
@@ -120,7 +121,7 @@ test('with revocations alone there is everything but sessions', async () => {
   const revocations = memoryRevocations({ issuer: issuer.issuer })
   const app = express()
   app.use(requireAuth({ ...issuer.options, revocations }))
-  app.use(adminRouter({ revocations }, { scope: 'ops:kick ops:all' }))
+  app.use(adminRouter({ revocations, scope: 'ops:kick ops:all' }))
   const server = await serve(app)
   const headers = bearer(await issuer.token({ subject: 'admin', scope: 'ops:all ops:kick' }))
   const tooLittle = bearer(await issuer.token({ scope: 'ops:kick sessions:admin' }))

@@ -24,7 +24,12 @@ test.each([
   expect(() => getAuth({ auth })).toThrow('no req.auth')
 })
 test('an anonymous request keeps the guard’s context and no req.auth', () => {
-  const context = { realm: 'r', resourceMetadataUrl: undefined, rejected: () => undefined }
+  const context = {
+    realm: 'r',
+    resourceMetadataUrl: undefined,
+    trusts: () => false,
+    rejected: () => undefined,
+  }
   const req = { auth: { planted: true } }
   markAnonymous(req, context)
   expect(req).not.toHaveProperty('auth')

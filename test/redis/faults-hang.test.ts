@@ -106,7 +106,7 @@ test('N02 the reply of a kick-out is lost: 503, and repeating it is safe', async
   proxy.pass()
   await waitUntil(async () => writer.kickOut('out'), { what: 'the repetition' })
   expect(await node.ask('out')).toMatchObject({ status: 401 })
-  expect(await node.revocations.listKickOuts(10)).toHaveLength(3)
+  expect((await node.revocations.listKickOuts({ limit: 10 })).kickOuts).toHaveLength(3)
 })
 
 test('N03 replies that are cut off or spoilt: the connection is made anew and nothing is half applied', async () => {

@@ -179,6 +179,7 @@ export function createModel(): Model {
     return {
       epoch: log.epoch,
       createdAt: log.createdAtMs,
+      toldAt: 0,
       now: serverNowMs(),
       seq: log.seq,
       first: log.first,

@@ -36,6 +36,7 @@ function headOf(seq: number, facts: Partial<LogHead> = {}): LogHead {
   return {
     epoch: 'e1',
     createdAt: 0,
+    toldAt: 0,
     now: 3_600_000,
     seq,
     first: 1,
@@ -55,6 +56,8 @@ function loadedTo(seq: number, facts: Partial<PartitionState> = {}): PartitionSt
     cursor: seq === 0 ? logStart : `${seq}-0`,
     junk: undefined,
     proof: { wallMs: 1, monotonicMs: 1 },
+    absentSince: undefined,
+    isOpenedInSight: false,
     ...facts,
   }
 }

@@ -12,8 +12,8 @@ import {
 export interface ClaimsPolicy {
   readonly strict: boolean
   readonly clockToleranceSeconds: number
-  /** Set where kick-outs are checked: the longest time that a revocation is kept. */
-  readonly retentionSeconds: number | undefined
+  /** For how long kick-outs of a token that was issued at a moment (milliseconds) are kept; `undefined`: no limit. */
+  readonly retentionSecondsFor: (issuedAtMs: number) => number | undefined
   readonly checksRevocations: boolean
   /** The bindings that are checked with each request; a token that is bound in another way is refused. None by default. */
   readonly confirmationMethods?: ReadonlySet<ConfirmationMethod>
@@ -102,14 +102,15 @@ function assertTimes(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: numb
   if (!policy.checksRevocations) return
   if (iat === undefined)
     refuse('claims', 'The token has no "iat", which kick-outs are compared with')
-  if (policy.retentionSeconds === undefined) return
+  const retentionSeconds = policy.retentionSecondsFor(iat * 1000)
+  if (retentionSeconds === undefined) return
   // From the issue rather than from now: a kick-out may have come right after the issue.
   const lifetime = exp - Math.min(iat, nowSeconds) + 2 * policy.clockToleranceSeconds
-  if (lifetime > policy.retentionSeconds) {
+  if (lifetime > retentionSeconds) {
     refuse(
       'claims',
       `The token lives for ${Math.ceil(lifetime)} s (tolerance included) but kick-outs are kept for ` +
-        `${policy.retentionSeconds} s, so the token could outlive its own kick-out. Raise "retentionSeconds" to ` +
+        `${retentionSeconds} s, so the token could outlive its own kick-out. Raise "retentionSeconds" to ` +
         `${Math.ceil(lifetime)} or more in every process that makes Revocations or a session store`,
     )
   }

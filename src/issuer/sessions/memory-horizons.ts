@@ -5,41 +5,77 @@ function keyOf(...names: readonly string[]): string {
   return JSON.stringify(names)
 }
 
+interface Mark {
+  readonly value: number
+  /** Until when sessions or tokens of before can exist, milliseconds. */
+  readonly until: number
+}
+
 /**
  * The part of a kick-out that outlasts the sessions it found: a user's version, and when a client or everyone was last
- * kicked out. A session is judged by them rather than deleted one by one, so that none slips through by beginning meanwhile.
+ * kicked out. A session is judged by them rather than deleted one by one, so that none that begins meanwhile slips through.
+ * Only kick-outs leave a mark, and each is forgotten when nothing of before can exist any more.
  */
 export class MemoryHorizons {
-  readonly #versions = new Map<string, number>()
-  readonly #moments = new Map<string, number>()
+  readonly #versions = new Map<string, Mark>()
+  readonly #moments = new Map<string, Mark>()
+  /** When the youngest session began. */
+  #latest = 0
 
-  /** The user's version; missing means now. */
+  /** The version of a session that begins now: not below the last kick-out of its user. */
   versionOf(issuer: string, subject: string, now: number): number {
-    const user = keyOf(issuer, subject)
-    const version = this.#versions.get(user) ?? now
-    this.#versions.set(user, version)
-    return version
+    this.#latest = Math.max(this.#latest, now)
+    return Math.max(this.#versions.get(keyOf(issuer, subject))?.value ?? 0, now)
   }
 
-  /** Kicks out a user. @returns the new version: higher than any before, also within one millisecond */
-  raiseVersion(issuer: string, subject: string, now: number): number {
+  /**
+   * Kicks out a user.
+   *
+   * @param isNow - `false` where `at` was given and may be past: sessions that began after it stay
+   * @returns the new version: higher than that of every session which the kick-out concerns
+   */
+  raiseVersion(issuer: string, subject: string, at: number, isNow: boolean, until: number): number {
     const user = keyOf(issuer, subject)
-    const version = Math.max((this.#versions.get(user) ?? 0) + 1, now)
-    this.#versions.set(user, version)
-    return version
+    const known = this.#versions.get(user)?.value ?? 0
+    // A session may have begun "ahead", by a clock that was set back since.
+    const value = isNow ? Math.max(known, at, this.#latest) + 1 : Math.max(known, at + 1)
+    this.#raise(this.#versions, user, { value, until })
+    return value
   }
 
   /** Kicks out a client, or everyone (whose id is empty). Never moves back, whatever the clock does. */
-  raise(issuer: string, level: 'client' | 'everyone', id: string, now: number): void {
-    const key = keyOf(issuer, level, id)
-    this.#moments.set(key, Math.max(this.#moments.get(key) ?? 0, now))
+  raise(issuer: string, level: 'client' | 'everyone', id: string, at: number, until: number): void {
+    this.#raise(this.#moments, keyOf(issuer, level, id), { value: at, until })
   }
 
   isOver({ issuer, subject, clientId, version, startedAt }: SessionRecord): boolean {
+    const momentOf = (level: string, id: string): number =>
+      this.#moments.get(keyOf(issuer, level, id))?.value ?? 0
     const horizon = Math.max(
-      this.#moments.get(keyOf(issuer, 'everyone', '')) ?? 0,
-      clientId === undefined ? 0 : (this.#moments.get(keyOf(issuer, 'client', clientId)) ?? 0),
+      momentOf('everyone', ''),
+      clientId === undefined ? 0 : momentOf('client', clientId),
     )
-    return startedAt <= horizon || version < (this.#versions.get(keyOf(issuer, subject)) ?? 0)
+    return (
+      startedAt <= horizon || version < (this.#versions.get(keyOf(issuer, subject))?.value ?? 0)
+    )
+  }
+
+  /** Marks lie in the order in which they were last raised, so the oldest stand first. */
+  sweep(now: number): void {
+    for (const marks of [this.#versions, this.#moments]) {
+      for (const [key, { until }] of marks) {
+        if (now < until) break
+        marks.delete(key)
+      }
+    }
+  }
+
+  #raise(marks: Map<string, Mark>, key: string, { value, until }: Mark): void {
+    const known = marks.get(key)
+    marks.delete(key)
+    marks.set(key, {
+      value: Math.max(known?.value ?? 0, value),
+      until: Math.max(known?.until ?? 0, until),
+    })
   }
 }

@@ -51,6 +51,8 @@ export class MemorySessionStore implements SessionStore {
   readonly #bySubject = new Map<string, Set<string>>()
   readonly #horizons = new MemoryHorizons()
   readonly #revocations: AuditedRevocations
+  /** When the last of the sessions ends, milliseconds. */
+  #latestEnd = 0
   #closed = false
 
   constructor(options: MemoryStoreOptions, clock: Clock) {
@@ -67,7 +69,7 @@ export class MemorySessionStore implements SessionStore {
     this.#clock = clock
     this.#revocations = createMemoryRevocations(
       { retentionSeconds: this.retentionSeconds },
-      { clock, onTarget: (target, at) => this.#endTargeted(target, at) },
+      { clock, onTarget: (target, at, isNow) => this.#endTargeted(target, at, isNow) },
     )
   }
 
@@ -109,6 +111,7 @@ export class MemorySessionStore implements SessionStore {
       },
     }
     this.#sessions.set(kept.sessionId, kept)
+    this.#latestEnd = Math.max(this.#latestEnd, kept.absoluteUntil)
     const sids = this.#bySubject.get(user)
     if (sids) sids.add(kept.sessionId)
     else this.#bySubject.set(user, new Set([kept.sessionId]))
@@ -176,7 +179,12 @@ export class MemorySessionStore implements SessionStore {
   }
 
   /** The part of a kick-out that concerns sessions. */
-  #endTargeted(target: ResolvedTarget, at: number): { sessionsEnded: number; version?: number } {
+  #endTargeted(
+    target: ResolvedTarget,
+    at: number,
+    isNow: boolean,
+  ): { sessionsEnded: number; version?: number } {
+    const now = this.#clock.now()
     switch (target.level) {
       case 'token':
         return { sessionsEnded: 0 }
@@ -184,21 +192,24 @@ export class MemorySessionStore implements SessionStore {
         const kept = this.#sessions.get(target.id)
         if (kept?.issuer !== target.issuer) return { sessionsEnded: 0 }
         this.#delete(kept)
-        return { sessionsEnded: at < kept.expiresAt ? 1 : 0 }
+        return { sessionsEnded: now < kept.expiresAt ? 1 : 0 }
       }
       case 'subject': {
         const user = userKey(target.issuer, target.id)
-        const live = this.#liveSessions(user, at)
-        const version = this.#horizons.raiseVersion(target.issuer, target.id, at)
-        for (const kept of live) this.#delete(kept)
-        return { sessionsEnded: live.length, version }
+        const live = this.#liveSessions(user, now)
+        const until = this.#marksUntil(now)
+        const version = this.#horizons.raiseVersion(target.issuer, target.id, at, isNow, until)
+        const over = live.filter((kept) => this.#horizons.isOver(kept))
+        for (const kept of over) this.#delete(kept)
+        return { sessionsEnded: over.length, version }
       }
       case 'client':
       case 'everyone': {
-        this.#horizons.raise(target.issuer, target.level, target.id, at)
+        const until = this.#marksUntil(now)
+        this.#horizons.raise(target.issuer, target.level, target.id, at, until)
         const over = [...this.#sessions.values()].filter((kept) => this.#horizons.isOver(kept))
         for (const kept of over) this.#delete(kept)
-        return { sessionsEnded: over.filter((kept) => at < kept.expiresAt).length }
+        return { sessionsEnded: over.filter((kept) => now < kept.expiresAt).length }
       }
     }
   }
@@ -211,8 +222,14 @@ export class MemorySessionStore implements SessionStore {
     if (sids?.size === 0) this.#bySubject.delete(user)
   }
 
-  /** Whoever does not come back must not stay for ever: the oldest stand first, and go when even reuse is past. */
+  /** Sessions that a kick-out concerns may live this long, and their access tokens for the retention after that. */
+  #marksUntil(now: number): number {
+    return Math.max(now, this.#latestEnd) + this.retentionSeconds * 1000
+  }
+
+  /** Sessions of users who do not come back go too: the oldest stand first, and go when even reuse is past. */
   #sweep(now: number): void {
+    this.#horizons.sweep(now)
     for (const kept of this.#sessions.values()) {
       if (now < kept.absoluteUntil + this.retentionSeconds * 1000) return
       this.#delete(kept)

@@ -38,7 +38,10 @@ export function isDemoted(error: unknown): boolean {
 /** Whether the user of the connection lacks a permission (ACL). */
 export function isForbidden(error: unknown): boolean {
   return (
-    error instanceof Error && /\bNOPERM\b|ACL failure|can't run this command/.test(error.message)
+    error instanceof Error &&
+    /\bNOPERM\b|ACL failure|can't run this command|can't access at least one of the keys/.test(
+      error.message,
+    )
   )
 }
 

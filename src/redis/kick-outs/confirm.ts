@@ -1,38 +1,55 @@
-import type { NodeReport } from '../scripts/read-servers.ts'
+import type { ServerReport } from '../scripts/read-servers.ts'
 
-/** A server that was silent for this long is no longer counted on. Several heartbeats, even slow ones. */
+/** A server that reported within this time is live. It is several heartbeats, even slow ones. */
 export const liveWithinMs = 2000
 const maxPollMs = 20
 
-interface Waiting {
+/** Where an entry stands in the log. */
+export interface LogPosition {
   readonly seq: number
+  readonly epoch: string
+}
+
+interface Waiting extends LogPosition {
   readonly deadlineMs: number
   readonly resolve: (reached: Reached) => void
 }
 
 /** How far a kick-out has come. */
 export interface Reached {
+  /** `NaN` where the list of servers could not be read. */
   readonly servers: number
   readonly confirmed: number
+  readonly unconfirmed: readonly string[]
+}
+
+const unknown: Reached = { servers: Number.NaN, confirmed: 0, unconfirmed: [] }
+
+/**
+ * Whether a server may still accept a token by what it knew at its last report: it is live, or it is silent for less time
+ * than its proof of freshness lasts. A paused server wakes up within that time and answers from memory.
+ */
+export function mayAccept({ ageMs, maxStalenessMs }: ServerReport): boolean {
+  return ageMs <= Math.max(liveWithinMs, maxStalenessMs)
 }
 
 /**
- * Waits until the live resource servers of one partition have applied an entry. However many kick-outs wait, there is one
+ * Waits until the resource servers of one partition have applied an entry. However many kick-outs wait, there is one
  * poll at a time, and it serves them all.
  */
 export class Confirmation {
-  readonly #readNodes: () => Promise<NodeReport[]>
+  readonly #readServers: () => Promise<ServerReport[]>
   #waiting: Waiting[] = []
   #isPolling = false
 
-  constructor(readNodes: () => Promise<NodeReport[]>) {
-    this.#readNodes = readNodes
+  constructor(readServers: () => Promise<ServerReport[]>) {
+    this.#readServers = readServers
   }
 
-  /** Resolves when all of them have it, or the time is up. Never rejects: servers that cannot be read have not confirmed. */
-  async of(seq: number, timeoutMs: number): Promise<Reached> {
+  /** Resolves when all of them have it, or the time is up. Never rejects: a list that cannot be read is `NaN` servers. */
+  async of(position: LogPosition, timeoutMs: number): Promise<Reached> {
     return new Promise((resolve) => {
-      this.#waiting.push({ seq, deadlineMs: performance.now() + timeoutMs, resolve })
+      this.#waiting.push({ ...position, deadlineMs: performance.now() + timeoutMs, resolve })
       if (!this.#isPolling) void this.#poll()
     })
   }
@@ -41,10 +58,10 @@ export class Confirmation {
     this.#isPolling = true
     for (let pauseMs = 1; this.#waiting.length > 0; pauseMs = Math.min(maxPollMs, pauseMs * 2)) {
       const asked = new Set(this.#waiting)
-      const reports = await this.#readNodes().catch((): NodeReport[] => [])
-      const live = reports.filter(({ ageMs }) => ageMs <= liveWithinMs)
+      const reports = await this.#readServers().catch(() => undefined)
+      const counted = reports?.filter(mayAccept)
       this.#waiting = this.#waiting.filter(
-        (waiting) => !asked.has(waiting) || !settle(waiting, live),
+        (waiting) => !asked.has(waiting) || !settle(waiting, counted),
       )
       if (this.#waiting.some((waiting) => !asked.has(waiting))) pauseMs = 1
       if (this.#waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
@@ -53,9 +70,20 @@ export class Confirmation {
   }
 }
 
-function settle({ seq, deadlineMs, resolve }: Waiting, live: readonly NodeReport[]): boolean {
-  const confirmed = live.filter((node) => node.seq >= seq).length
-  if (confirmed < live.length && performance.now() < deadlineMs) return false
-  resolve({ servers: live.length, confirmed })
+function settle(waiting: Waiting, servers: readonly ServerReport[] | undefined): boolean {
+  const isLate = performance.now() >= waiting.deadlineMs
+  if (!servers) {
+    if (isLate) waiting.resolve(unknown)
+    return isLate
+  }
+  const unconfirmed = servers.filter(
+    ({ seq, epoch }) => epoch !== waiting.epoch || seq < waiting.seq,
+  )
+  if (unconfirmed.length > 0 && !isLate) return false
+  waiting.resolve({
+    servers: servers.length,
+    confirmed: servers.length - unconfirmed.length,
+    unconfirmed: unconfirmed.map(({ serverId }) => serverId).sort(),
+  })
   return true
 }

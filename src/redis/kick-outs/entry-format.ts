@@ -14,7 +14,7 @@ interface Written {
   /** level */ readonly l: RevocationLevel
   /** target */ readonly t: string
   /** reason */ readonly r?: string
-  /** by */ readonly b?: string
+  /** by */ readonly b?: Revocation['by']
 }
 
 export function encodeRevocation(
@@ -35,6 +35,12 @@ function isText(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string'
 }
 
+function isAuthor(value: unknown): value is Revocation['by'] {
+  if (typeof value !== 'object' || value === null) return isText(value)
+  const { issuer, subject, client } = value as Record<string, unknown>
+  return isIdentifier(issuer) && (isIdentifier(subject) || isIdentifier(client))
+}
+
 function readWritten(text: string): Written | undefined {
   let written: Partial<Written> | null
   try {
@@ -50,7 +56,7 @@ function readWritten(text: string): Written | undefined {
     revocationLevels.some((level) => level === l) &&
     (l === 'everyone' ? t === '' : isIdentifier(t)) &&
     isText(r) &&
-    isText(b)
+    isAuthor(b)
   return isSound ? (written as Written) : undefined
 }
 
@@ -91,7 +97,7 @@ export function decodeEntry([position, fields]: readonly [string, readonly strin
  */
 export function decodeFact(value: string | undefined): RevocationFact | undefined {
   if (value === undefined) return undefined
-  const match = /^(\d+):(\d*):(.*)$/s.exec(value)
+  const match = /^(\d+):(\d*):[^:]*:[^:]*:(.*)$/s.exec(value)
   if (!match) throw new Error('A look-up key holds something else than a kick-out')
   const [, at, version, reason = ''] = match
   return {

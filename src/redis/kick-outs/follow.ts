@@ -17,7 +17,9 @@ import {
   type Step,
 } from '../../revocation/freshness.ts'
 import type { CommandConnection } from '../client/connection.ts'
+import { isForbidden } from '../client/failure.ts'
 import { inspect } from '../client/server-check.ts'
+import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { reconnectDelayMs } from '../client/client-options.ts'
 import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
 import type { RevocationLog } from './publish.ts'
@@ -29,12 +31,15 @@ const bootBlockMs = 25
 const meetEveryMs = 4000
 /** While entries come in quick succession, the head is asked for no more often; in between, entries alone are read. */
 const minHeadMs = 20
+/** How long until a log that this process may not repair is looked at again. */
+const forbiddenRetryMs = 500
 /** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
 const watchdogSlackMs = 600
 
 export interface ReaderSettings {
   readonly partition: number
   readonly serverId: string
+  readonly maxStalenessMs: number
   /** How long a read waits for something new. */
   readonly blockMs: number
 }
@@ -43,11 +48,14 @@ export interface ReaderDeps {
   readonly connection: CommandConnection
   readonly log: RevocationLog
   readonly clock: Clock
-  /** How the whole replica is doing, for the heartbeat. */
+  /** Whether this process checks tokens, so that kick-outs have to wait for it. */
+  readonly isServer: () => boolean
+  /** How the copy of all partitions is doing, for the heartbeat. */
   readonly report: () => { state: RevocationsState; stalenessMs: number }
   /** Puts what was read in force; `isConfirmed` where it is where it has to be in the log. */
   readonly apply: (revocation: Revocation, remainingMs: number, isConfirmed: boolean) => void
   readonly onState: (state: PartitionState) => void
+  readonly onHead: (head: HeartbeatReply) => void
   readonly onGap: (cause: GapCause) => void
   /** The whole window is about to be read, and has been read. */
   readonly onLoading: () => void
@@ -142,7 +150,7 @@ export class Reader {
   /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
   async #meet(client: Redis, log: PartitionLog): Promise<Step> {
     const { replicationId } = await this.#watched(inspect(client))
-    const head = await this.#watched(log.heartbeat(this.#facts()))
+    const head = await this.#watched(this.#heartbeat(log))
     this.#metAtMs = this.#deps.clock.monotonic()
     return onConnected(this.#state, head, replicationId)
   }
@@ -160,9 +168,27 @@ export class Reader {
       case 'load':
         return this.#load(log)
       case 'renew-epoch':
-        await this.#watched(log.renewEpoch(this.#state.epoch, step.cause === 'sequence'))
+        await this.#renewEpoch(log, step.cause === 'sequence')
         return this.#load(log)
     }
+  }
+
+  /** A user that may not write leaves it to the processes that may, and looks again. Until then nothing is proved. */
+  async #renewEpoch(log: PartitionLog, wasHoleSeen: boolean): Promise<void> {
+    try {
+      await this.#watched(log.renewEpoch(this.#state.epoch, wasHoleSeen))
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      this.#deps.onFailure(error)
+      const { signal } = this.#ending
+      await sleep(forbiddenRetryMs, undefined, { ref: false, signal }).catch(() => undefined)
+    }
+  }
+
+  async #heartbeat(log: PartitionLog): Promise<HeartbeatReply> {
+    const head = await log.heartbeat(this.#facts())
+    this.#deps.onHead(head)
+    return head
   }
 
   async #round(log: PartitionLog): Promise<Step> {
@@ -172,7 +198,7 @@ export class Reader {
     const sentAt = instantOf(this.#deps.clock)
     this.#headAskedAtMs = sentAt.monotonicMs
     // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
-    const beat = log.heartbeat(this.#facts())
+    const beat = this.#heartbeat(log)
     const lookedFor = junk === undefined ? true : log.holdsJunk(junk)
     const read = log.readNewer(cursor, blockMs)
     const [head, isThere, entries] = await this.#watched(Promise.all([beat, lookedFor, read]))
@@ -191,7 +217,7 @@ export class Reader {
   }
 
   async #load(log: PartitionLog): Promise<Step> {
-    const head = await this.#watched(log.heartbeat(this.#facts()))
+    const head = await this.#watched(this.#heartbeat(log))
     this.#deps.onLoading()
     let summary = emptyLoad
     for (;;) {
@@ -213,7 +239,10 @@ export class Reader {
   }
 
   #facts(): ServerFacts {
-    return { serverId: this.#settings.serverId, seq: this.#state.seq, ...this.#deps.report() }
+    const { serverId, maxStalenessMs } = this.#settings
+    const { seq, epoch } = this.#state
+    const id = this.#deps.isServer() ? serverId : undefined
+    return { serverId: id, maxStalenessMs, seq, epoch, ...this.#deps.report() }
   }
 
   /** A blocked read on a half-open connection hangs for minutes; this one does not. What it ends proves nothing. */

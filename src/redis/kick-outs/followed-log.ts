@@ -11,6 +11,7 @@ import {
 } from '../../revocation/freshness.ts'
 import type { Revocation } from '../../revocation/revocation.ts'
 import type { CommandConnection } from '../client/connection.ts'
+import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { Reader } from './follow.ts'
 import type { RevocationLog } from './publish.ts'
 
@@ -22,10 +23,13 @@ export interface FollowedLogDeps {
   readonly connection: CommandConnection
   readonly log: RevocationLog
   readonly clock: Clock
-  /** How the whole replica is doing, for the heartbeat. */
+  /** Whether this process checks tokens, so that kick-outs have to wait for it. */
+  readonly isServer: () => boolean
+  /** How the copy of all partitions is doing, for the heartbeat. */
   readonly report: () => { state: RevocationsState; stalenessMs: number }
   readonly apply: (revocation: Revocation, remainingMs: number, isConfirmed: boolean) => void
   readonly onState: (partition: number, state: PartitionState) => void
+  readonly onHead: (partition: number, head: HeartbeatReply) => void
   readonly onGap: (partition: number, cause: GapCause) => void
   /** A partition was read as a whole; `sinceMs` (monotonic) is when that began. */
   readonly onLoaded: (partition: number, sinceMs: number) => void
@@ -77,16 +81,17 @@ export class FollowedLog {
   }
 
   #createReader(partition: number, blockMs: number): Reader {
-    const { onState, onGap, onLoaded, ...deps } = this.#deps
+    const { onState, onHead, onGap, onLoaded, ...deps } = this.#deps
     let loadingSinceMs = 0
     return new Reader(
-      { partition, serverId: this.serverId, blockMs },
+      { partition, serverId: this.serverId, maxStalenessMs: this.#maxStalenessMs, blockMs },
       {
         ...deps,
         onState: (state) => {
           this.#note(partition, state)
           onState(partition, state)
         },
+        onHead: (head) => onHead(partition, head),
         onGap: (cause) => onGap(partition, cause),
         onLoading: () => {
           loadingSinceMs = deps.clock.monotonic()

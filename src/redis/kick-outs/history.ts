@@ -1,19 +1,52 @@
 import {
   defaultConfirmTimeoutMs,
+  type KickOutPage,
+  type KickOutQuery,
   type KickOutRecord,
   type ServerStatus,
   toKickOutRecord,
+  UnknownKickOutError,
 } from '../../revocation/revocations.ts'
-import { Confirmation, liveWithinMs, type Reached } from './confirm.ts'
+import { Confirmation, type LogPosition, mayAccept, type Reached } from './confirm.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { toUnavailable } from '../client/failure.ts'
 import { decodeEntry } from './entry-format.ts'
 import { type RevocationLog, writeBudgetMs } from './publish.ts'
 import { readKickOutsScript } from '../scripts/read-kick-outs.ts'
-import { type NodeReport, readServersScript } from '../scripts/read-servers.ts'
+import { type ServerReport, readServersScript } from '../scripts/read-servers.ts'
 
-/** What the log tells whoever asks: how far a kick-out has come, who was kicked out, who follows. Reads only. */
-export class Audit {
+/** How many records are read at a time to find one by its id. */
+const idScanPage = 1000
+
+/** A record and where it stands: positions of one partition rise; those of several are ordered by their time. */
+interface Found {
+  readonly record: KickOutRecord
+  readonly position: string
+  readonly partition: number
+}
+
+function timeOf(position: string): number {
+  return Number(position.slice(0, position.indexOf('-')))
+}
+
+/** The newest first; of the same millisecond, by position and partition. */
+function newestFirst(a: Found, b: Found): number {
+  const [aSeq, bSeq] = [a, b].map(({ position }) =>
+    Number(position.slice(position.indexOf('-') + 1)),
+  )
+  return (
+    timeOf(b.position) - timeOf(a.position) ||
+    (bSeq ?? 0) - (aSeq ?? 0) ||
+    b.partition - a.partition
+  )
+}
+
+function cursorOf({ position, partition }: Found): string {
+  return `${position}.${partition}`
+}
+
+/** What the log says of the past and of the fleet: how far a kick-out has come, the kick-outs, the servers. Reads only. */
+export class History {
   readonly #connection: CommandConnection
   readonly #log: RevocationLog
   readonly #confirmations = new Map<number, Confirmation>()
@@ -23,54 +56,128 @@ export class Audit {
     this.#log = log
   }
 
-  /** Waits until every live resource server has applied an entry, or the time is up. */
+  /** Waits until every resource server that counts has applied an entry, or the time is up. */
   async confirm(
     partition: number,
-    seq: number,
+    position: LogPosition,
     timeoutMs = defaultConfirmTimeoutMs,
   ): Promise<Reached> {
     let confirmation = this.#confirmations.get(partition)
     if (!confirmation) {
-      confirmation = new Confirmation(async () => this.#readNodes(partition))
+      confirmation = new Confirmation(async () => this.#readServers(partition))
       this.#confirmations.set(partition, confirmation)
     }
-    return confirmation.of(seq, timeoutMs)
+    return confirmation.of(position, timeoutMs)
   }
 
-  /** The newest kick-outs of all partitions. */
-  async listKickOuts(limit: number): Promise<KickOutRecord[]> {
+  /**
+   * One page of the kick-outs of all partitions.
+   *
+   * @throws UnknownKickOutError, UnavailableError
+   */
+  async listKickOuts(query: KickOutQuery): Promise<KickOutPage> {
     try {
-      const pages = await Promise.all(
-        this.#log.partitions.map(async (partition) =>
-          this.#connection.runPatiently(writeBudgetMs, async (client) =>
-            readKickOutsScript(
-              client,
-              { stream_key: this.#log.keys.stream(partition) },
-              { retention_ms: this.#log.settings.retentionMs, limit },
-            ),
-          ),
+      const before = query.before === undefined ? undefined : await this.#locate(query.before)
+      const found = await this.#read(query, before)
+      const page = found.slice(0, query.limit)
+      const last = page.at(-1)
+      return {
+        kickOuts: page.map(({ record }) => record),
+        ...(last && found.length > query.limit && { next: cursorOf(last) }),
+      }
+    } catch (error) {
+      if (error instanceof UnknownKickOutError) throw error
+      throw toUnavailable('revocations', 'The kick-outs cannot be read', error)
+    }
+  }
+
+  /** The newest kick-outs of all partitions before one of them; one more than asked for, where there are more. */
+  async #read(query: KickOutQuery, before: Found | undefined): Promise<Found[]> {
+    const limit = query.limit + 1
+    const pages = await Promise.all(
+      this.#log.partitions.map(async (partition) =>
+        this.#readPartition(partition, query, limit, before),
+      ),
+    )
+    return pages
+      .flat()
+      .filter((found) => !before || newestFirst(before, found) < 0)
+      .sort(newestFirst)
+      .slice(0, limit)
+  }
+
+  async #readPartition(
+    partition: number,
+    { by = '', level, target = '', issuers }: Partial<KickOutQuery>,
+    limit: number,
+    before: Found | undefined,
+  ): Promise<Found[]> {
+    const found: Found[] = []
+    // Of another partition, entries of the same millisecond are sorted out by the caller.
+    let from =
+      before === undefined
+        ? ''
+        : before.partition === partition
+          ? before.position
+          : `${timeOf(before.position) + 1}-0`
+    for (;;) {
+      const position = from
+      const { entries, next } = await this.#connection.runPatiently(writeBudgetMs, async (client) =>
+        readKickOutsScript(
+          client,
+          { servers_key: this.#log.keys.servers(partition) },
+          {
+            retention_ms: this.#log.settings.retentionMs,
+            limit: limit - found.length,
+            before: position,
+            by,
+            level: level ?? '',
+            target,
+            issuers: issuers ? JSON.stringify(issuers) : '',
+          },
         ),
       )
-      return pages
-        .flatMap(({ entries, oldestMs }) =>
-          entries
-            .flatMap((entry) => decodeEntry(entry).revocation ?? [])
-            .filter(({ at }) => at >= oldestMs),
+      for (const entry of entries) {
+        const { revocation } = decodeEntry(entry)
+        if (revocation)
+          found.push({ record: toKickOutRecord(revocation), position: entry[0], partition })
+      }
+      if (next === undefined || found.length >= limit) return found
+      from = next
+    }
+  }
+
+  /** Finds where a page has to go on. A cursor is looked up where it stands, an id by reading back to it. */
+  async #locate(before: string): Promise<Found> {
+    const [, position, partitionText] = /^(\d{1,16}-\d{1,16})\.(\d{1,5})$/.exec(before) ?? []
+    if (position !== undefined) {
+      const partition = Number(partitionText)
+      if (partition < this.#log.settings.partitions) {
+        const entries = await this.#connection.runPatiently(writeBudgetMs, async (client) =>
+          client.xrange(this.#log.keys.stream(partition), position, position),
         )
-        .sort((a, b) => b.at - a.at)
-        .slice(0, limit)
-        .map(toKickOutRecord)
-    } catch (error) {
-      throw toUnavailable('revocations', 'The kick-outs cannot be read', error)
+        const revocation = entries[0] && decodeEntry(entries[0]).revocation
+        if (revocation) return { record: toKickOutRecord(revocation), position, partition }
+      }
+      throw new UnknownKickOutError()
+    }
+    for (let from: Found | undefined; ;) {
+      const page: Found[] = await this.#read({ limit: idScanPage }, from)
+      const found = page.find(({ record }) => record.id === before)
+      if (found) return found
+      if (page.length <= idScanPage) throw new UnknownKickOutError()
+      from = page[idScanPage - 1]
     }
   }
 
   /** Live resource servers. A server is as fresh as its stalest partition. */
   async listServers(): Promise<ServerStatus[]> {
-    let reports: NodeReport[]
+    let reports: ServerReport[]
     try {
       reports = (
-        await Promise.all(this.#log.partitions.map(async (partition) => this.#readNodes(partition)))
+        await Promise.all(
+          this.#log.partitions.map(async (partition) => this.#readServers(partition)),
+        )
       ).flat()
     } catch (error) {
       throw toUnavailable('revocations', 'The resource servers cannot be read', error)
@@ -78,8 +185,7 @@ export class Audit {
     const servers = new Map<string, ServerStatus>()
     // The oldest word first: of the state, the newest word of a server counts.
     reports.sort((a, b) => b.ageMs - a.ageMs)
-    for (const { serverId, ageMs, state, stalenessMs, seq } of reports) {
-      if (ageMs > liveWithinMs) continue
+    for (const { serverId, ageMs, state, stalenessMs, seq } of reports.filter(mayAccept)) {
       const known = servers.get(serverId)
       servers.set(serverId, {
         serverId,
@@ -91,7 +197,7 @@ export class Audit {
     return [...servers.values()].sort((a, b) => (a.serverId < b.serverId ? -1 : 1))
   }
 
-  async #readNodes(partition: number): Promise<NodeReport[]> {
+  async #readServers(partition: number): Promise<ServerReport[]> {
     return this.#connection.runPatiently(writeBudgetMs, async (client) =>
       readServersScript(client, { servers_key: this.#log.keys.servers(partition) }, {}),
     )

@@ -12,11 +12,18 @@ import {
 import type { CommandConnection } from '../client/connection.ts'
 import { isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
 import { decodeFact } from './entry-format.ts'
+import { absentEpoch, epochSettleMs } from '../../revocation/freshness.ts'
 import { type RevocationLog, writeBudgetMs } from './publish.ts'
 import { type LookupReply, lookupScript } from '../scripts/look-up.ts'
 
-/** How long look-ups that found nothing do not count after the log lost its state: it is being told again meanwhile. */
-const settleMs = 1000
+/** One life of a partition's log, as this process saw it. */
+interface Life {
+  readonly epoch: string
+  /** When this process first saw it, monotonic. */
+  readonly sinceMs: number
+  futureToldAt: number
+  futureSinceMs: number
+}
 
 type Ids = Partial<Record<RevocationLevel, string>>
 
@@ -32,10 +39,18 @@ export class Lookup {
   readonly #connection: CommandConnection
   readonly #log: RevocationLog
   readonly #budgetMs: number
-  readonly #epochs = new Map<number, { readonly epoch: string; readonly sinceMs: number }>()
+  readonly #onLoss: (partition: number) => void
+  readonly #lives = new Map<number, Life>()
   #inspectedConnection = 0
 
-  constructor(connection: CommandConnection, log: RevocationLog, budgetMs: number) {
+  /** @param onLoss - called where a look-up finds that a log lost its state */
+  constructor(
+    connection: CommandConnection,
+    log: RevocationLog,
+    budgetMs: number,
+    onLoss: (partition: number) => void,
+  ) {
+    this.#onLoss = onLoss
     this.#connection = connection
     this.#log = log
     this.#budgetMs = budgetMs
@@ -65,13 +80,16 @@ export class Lookup {
     }
     const verdict = isRevoked(claims, { of: () => known }, systemClock)
     if (!verdict.revoked && doubtMs > 0) {
-      throw new UnavailableError('revocations', 'Redis has lost its state and is being told again')
+      throw new UnavailableError(
+        'revocations',
+        'Redis has lost its state: other servers may still be writing kick-outs again',
+      )
     }
     return verdict
   }
 
   /**
-   * Resolves when look-ups can be answered: the first ones of a new deployment begin its logs.
+   * Resolves when look-ups can be answered: the log of a new deployment has to be seen absent for a while.
    *
    * @throws Error when Redis must not be used as it is set up
    * @throws UnavailableError when it cannot be reached
@@ -115,43 +133,59 @@ export class Lookup {
     ids: Ids,
     budgetMs: number,
   ): Promise<{ values: LookupReply['values']; doubtMs: number }> {
-    const { keys, opening } = this.#log
+    const { keys, layout } = this.#log
     const keyOf = (level: RevocationLevel): string => {
       const id = ids[level]
-      return id === undefined ? `${keys.base(partition)}-` : keys.deny(level, issuer, id)
+      return id === undefined ? '' : keys.deny(level, issuer, id)
     }
-    const { epoch, toldAgainAgoMs, values } = await this.#connection.run(budgetMs, async (client) =>
+    const reply = await this.#connection.run(budgetMs, async (client) =>
       lookupScript(
         client,
+        { servers_key: keys.servers(partition) },
         {
-          meta_key: keys.meta(partition),
-          stream_key: keys.stream(partition),
+          ...layout,
           token_key: keyOf('token'),
           session_key: keyOf('session'),
           subject_key: keyOf('subject'),
           client_key: keyOf('client'),
           everyone_key: keyOf('everyone'),
         },
-        opening,
       ),
     )
-    return {
-      values,
-      doubtMs: settleMs - Math.min(toldAgainAgoMs, this.sinceOtherEpochMs(partition, epoch)),
+    return { values: reply.values, doubtMs: this.#doubtMs(partition, reply) }
+  }
+
+  /** How long from now on "not revoked" does not count: other processes may still be writing lost entries again. */
+  #doubtMs(partition: number, { epoch, toldAt, now }: LookupReply): number {
+    const life = this.noteEpoch(partition, epoch)
+    // A moment in the future was written by a primary whose clock was ahead. It counts from when it was first seen.
+    if (toldAt > now && life.futureToldAt !== toldAt) {
+      life.futureToldAt = toldAt
+      life.futureSinceMs = performance.now()
     }
+    const toldAgainAgoMs = toldAt > now ? performance.now() - life.futureSinceMs : now - toldAt
+    return epochSettleMs - Math.min(toldAgainAgoMs, performance.now() - life.sinceMs)
   }
 
   /**
-   * How long ago this process saw the log in another life. A log that it has always seen in this one is as good as old; so
-   * whoever reads the log otherwise has to say here what life that one was in.
+   * Notes in which life this process saw a log. A log that it has always seen in one life is as good as old, and so is one
+   * that was opened after it was absent for long; one that was never opened has to stay absent for a while.
    */
-  sinceOtherEpochMs(partition: number, epoch: string): number {
-    const known = this.#epochs.get(partition)
-    if (known?.epoch !== epoch) {
-      const sinceMs = known ? performance.now() : Number.NEGATIVE_INFINITY
-      this.#epochs.set(partition, { epoch, sinceMs })
+  noteEpoch(partition: number, epoch: string): Life {
+    const known = this.#lives.get(partition)
+    if (known?.epoch === epoch) return known
+    const nowMs = performance.now()
+    const wasLongAbsent = known?.epoch === absentEpoch && nowMs - known.sinceMs >= epochSettleMs
+    const isOld = epoch !== absentEpoch && (!known || wasLongAbsent)
+    const life = {
+      epoch,
+      sinceMs: isOld ? Number.NEGATIVE_INFINITY : nowMs,
+      futureToldAt: 0,
+      futureSinceMs: 0,
     }
-    return performance.now() - (this.#epochs.get(partition)?.sinceMs ?? 0)
+    this.#lives.set(partition, life)
+    if (known && known.epoch !== absentEpoch) this.#onLoss(partition)
+    return life
   }
 
   /** Once per connection: an evicting Redis forgets kick-outs without a word. */
@@ -159,6 +193,8 @@ export class Lookup {
     const { connectionNumber } = this.#connection
     if (connectionNumber > 0 && this.#inspectedConnection === connectionNumber) return
     await this.#connection.inspect(this.#log.keys, budgetMs)
+    // Partition 0 knows the number of partitions: asked with another number, a partition that was never written to is empty.
+    if (this.#log.settings.partitions > 1) await this.#ask(0, '', {}, budgetMs)
     this.#inspectedConnection = this.#connection.connectionNumber
   }
 }

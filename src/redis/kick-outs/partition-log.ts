@@ -12,11 +12,14 @@ export const chunkSize = 500
 
 /** What a resource server reports of itself with each heartbeat. */
 export interface ServerFacts {
-  readonly serverId: string
+  /** `undefined` for a process that follows the log and checks no tokens: it is not waited for. */
+  readonly serverId: string | undefined
   readonly state: RevocationsState
   readonly stalenessMs: number
-  /** Number of the last entry applied. */
+  /** Number of the last entry applied, and the life of the log that it belongs to. */
   readonly seq: number
+  readonly epoch: string | undefined
+  readonly maxStalenessMs: number
 }
 
 /** One partition's log, as its reader asks for it over one connection. */
@@ -32,21 +35,19 @@ export class PartitionLog {
   }
 
   /** Reports, and reads the head of the log. */
-  async heartbeat({ serverId, state, stalenessMs, seq }: ServerFacts): Promise<HeartbeatReply> {
-    const { keys, opening } = this.#log
+  async heartbeat(facts: ServerFacts): Promise<HeartbeatReply> {
+    const { keys, layout } = this.#log
     return heartbeatScript(
       this.#client,
+      { servers_key: keys.servers(this.#partition) },
       {
-        meta_key: keys.meta(this.#partition),
-        servers_key: keys.servers(this.#partition),
-        stream_key: this.#stream,
-      },
-      {
-        ...opening,
-        server_id: serverId,
-        state,
-        staleness_ms: Number.isFinite(stalenessMs) ? Math.round(stalenessMs) : 0,
-        position: seq,
+        ...layout,
+        server_id: facts.serverId ?? '',
+        state: facts.state,
+        staleness_ms: Number.isFinite(facts.stalenessMs) ? Math.round(facts.stalenessMs) : 0,
+        position: facts.seq,
+        max_staleness_ms: facts.maxStalenessMs,
+        epoch: facts.epoch ?? '',
       },
     )
   }

@@ -3,28 +3,40 @@ import type { Redis } from 'ioredis'
 import { UnavailableError } from '../../errors.ts'
 import type { Revocation } from '../../revocation/revocation.ts'
 import type { KickOutOptions } from '../../revocation/revocations.ts'
-import { readReason, type ResolvedTarget } from '../../revocation/target.ts'
+import type { ResolvedTarget } from '../../revocation/target.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { toUnavailable } from '../client/failure.ts'
-import { Keys, marginMs } from '../keys.ts'
+import { Keys } from '../keys.ts'
 import { Replication } from './replication.ts'
 import { encodeRevocation } from './entry-format.ts'
 import { kickOutScript } from '../scripts/kick-out.ts'
-import { reassertScript } from '../scripts/republish.ts'
+import { openScript } from '../scripts/open.ts'
+import { republishScript } from '../scripts/republish.ts'
 import { setHorizonScript } from '../scripts/set-horizon.ts'
 import type { LayoutSettings } from '../options.ts'
 
 /** How long a write may take before the caller is told that it is not known to have happened. */
 export const writeBudgetMs = 900
 
-/** What a kick-out did, before anybody has confirmed it. */
+/** Options of a kick-out, as checked. */
+export interface PublishOptions {
+  readonly reason: string | undefined
+  readonly by: KickOutOptions['by'] | undefined
+  /** Milliseconds; `undefined` for now, by the store's clock. */
+  readonly at: number | undefined
+}
+
+/** What a kick-out did, before other servers have confirmed it. */
 export interface Published {
   readonly revocation: Revocation
-  /** The primary's clock, for what is left of the retention. */
+  /** What is left of the time for which it is kept, by the primary's clock. */
   readonly remainingMs: number
   readonly partition: number
   readonly seq: number
+  readonly epoch: string
   readonly sessionsEnded: number
+  /** `false` where the token or session was out already. */
+  readonly isNew: boolean
 }
 
 /** A UUID, since Node.js keeps random bytes for those at hand; others are fetched one by one, on every refresh. */
@@ -42,6 +54,8 @@ export class RevocationLog {
   readonly settings: LayoutSettings
   readonly partitions: readonly number[]
   readonly #connection: CommandConnection
+  /** The connection on which the layout was compared with partition 0's. */
+  #openedConnection = 0
 
   constructor(connection: CommandConnection, settings: LayoutSettings) {
     this.#connection = connection
@@ -50,14 +64,34 @@ export class RevocationLog {
     this.partitions = Array.from({ length: settings.partitions }, (_, partition) => partition)
   }
 
-  /** Arguments that every script which may begin the log is given. */
-  get opening(): { new_epoch: string; partitions: number } {
-    return { new_epoch: newEpoch(), partitions: this.settings.partitions }
+  /** Arguments that every script is given: what this process believes about the log. */
+  get layout(): { partitions: number; retention_ms: number } {
+    return { partitions: this.settings.partitions, retention_ms: this.settings.retentionMs }
   }
 
-  /** How long an entry stays in the stream. */
-  get windowMs(): number {
-    return this.settings.retentionMs + marginMs
+  /** Arguments that every script which may open the log is given. */
+  get opening(): { new_epoch: string; partitions: number; retention_ms: number } {
+    return { new_epoch: newEpoch(), ...this.layout }
+  }
+
+  /**
+   * Compares the number of partitions with that of the log, once per connection. Partition 0 holds it for all of them, so
+   * it is opened before any other: two processes with different numbers would write where the other does not read.
+   *
+   * @throws Error when Redis holds data of another number of partitions
+   */
+  async assertLayout(): Promise<void> {
+    if (this.settings.partitions === 1) return
+    const { connectionNumber } = this.#connection
+    if (connectionNumber > 0 && this.#openedConnection === connectionNumber) return
+    await this.#connection.runPatiently(writeBudgetMs, async (client) =>
+      openScript(
+        client,
+        { meta_key: this.keys.meta(0), stream_key: this.keys.stream(0) },
+        this.opening,
+      ),
+    )
+    this.#openedConnection = this.#connection.connectionNumber
   }
 
   /**
@@ -65,20 +99,25 @@ export class RevocationLog {
    *
    * @throws UnavailableError when it is not known to be in Redis, or on too few of its replicas; repeat it
    */
-  async publish(target: ResolvedTarget, options: KickOutOptions): Promise<Published> {
-    const reason = readReason(options.reason)
+  async publish(
+    target: ResolvedTarget,
+    { reason, by, at: givenMoment }: PublishOptions,
+  ): Promise<Published> {
     const written = {
       kickOutId: newKickOutId(),
       issuer: target.issuer,
       level: target.level,
       id: target.id,
       ...(reason !== undefined && { reason }),
-      ...(options.by !== undefined && { by: options.by }),
+      ...(by !== undefined && { by }),
     }
     const { level, issuer, id } = written
     const partition = this.keys.partitionOf(level, issuer, id)
+    const givenAt = givenMoment ?? ''
     try {
-      if (level === 'client' || level === 'everyone') await this.#setHorizons(level, issuer, id)
+      await this.assertLayout()
+      if (level === 'client' || level === 'everyone')
+        await this.#setHorizons(level, issuer, id, givenAt)
       const waits = this.settings.minReplicas > 0
       const connection = waits ? this.#connection.holding : this.#connection
       const reply = await connection.runPatiently(writeBudgetMs, async (client) => {
@@ -88,73 +127,83 @@ export class RevocationLog {
           issuer,
           level,
           id,
+          kick_out_id: written.kickOutId,
           base: this.keys.base(partition),
           horizon: this.#horizonOf(written),
           revocation: encodeRevocation(written),
           reason: reason ?? '',
-          retention_ms: this.settings.retentionMs,
-          window_ms: this.windowMs,
+          given_at: givenAt,
           expires_at: target.expiresAtMs ?? 0,
-          user_ttl_ms: this.windowMs,
         })
         if (waits) await this.#assertReplicated(node as Redis)
         return published
       })
-      const { at, keptUntil, version, seq, sessionsEnded } = reply
+      const { at, keptUntil, version, remainingMs, seq, epoch, sessionsEnded, isNew } = reply
       const revocation: Revocation = {
         ...written,
+        kickOutId: reply.id,
         at,
         until: keptUntil,
         ...(version !== undefined && { version }),
       }
-      return { revocation, remainingMs: keptUntil - at, partition, seq, sessionsEnded }
+      return { revocation, remainingMs, partition, seq, epoch, sessionsEnded, isNew }
     } catch (error) {
       throw toUnavailable('revocations', 'The kick-out was not confirmed, safe to repeat', error)
     }
   }
 
-  /** Writes a revocation again that Redis has lost. */
-  async reassert(
+  /** Writes a revocation again that Redis has lost, unless another process has done so already. */
+  async republish(
     revocation: Omit<Revocation, 'kickOutId' | 'until'>,
     remainingMs: number,
   ): Promise<void> {
     const { level, issuer, id, at, version, reason } = revocation
     const partition = this.keys.partitionOf(level, issuer, id)
+    const kickOutId = newKickOutId()
+    if (level === 'client' || level === 'everyone') await this.#setHorizons(level, issuer, id, at)
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
-      reassertScript(client, this.#keysOf(revocation), {
+      republishScript(client, this.#keysOf(revocation), {
         ...this.opening,
         issuer,
         level,
+        kick_out_id: kickOutId,
         base: this.keys.base(partition),
         horizon: this.#horizonOf(revocation),
-        revocation: encodeRevocation({ ...revocation, kickOutId: newKickOutId() }),
+        revocation: encodeRevocation({ ...revocation, kickOutId }),
         reason: reason ?? '',
-        at,
+        given_at: at,
         remaining_ms: Math.ceil(remainingMs),
         given_version: version ?? '',
-        window_ms: this.windowMs,
-        user_ttl_ms: this.windowMs,
       }),
     )
   }
 
-  async #setHorizons(level: 'client' | 'everyone', issuer: string, id: string): Promise<void> {
+  async #setHorizons(
+    level: 'client' | 'everyone',
+    issuer: string,
+    id: string,
+    givenAt: number | '',
+  ): Promise<void> {
     // Partition 0 is written with the revocation itself.
     const others = this.partitions.slice(1)
     const horizon = this.keys.horizon(level, issuer, id)
+    const waits = this.settings.minReplicas > 0
+    const connection = waits ? this.#connection.holding : this.#connection
     await Promise.all(
       others.map(async (partition) =>
-        this.#connection.runPatiently(writeBudgetMs, async (client) =>
-          setHorizonScript(
-            client,
+        connection.runPatiently(writeBudgetMs, async (client) => {
+          const node = waits ? await connection.nodeOf(client, this.keys.meta(partition)) : client
+          await setHorizonScript(
+            node,
             {
               meta_key: this.keys.meta(partition),
               stream_key: this.keys.stream(partition),
               horizons_key: this.keys.horizons(partition),
             },
-            { ...this.opening, horizon },
-          ),
-        ),
+            { ...this.opening, horizon, given_at: givenAt },
+          )
+          if (waits) await this.#assertReplicated(node as Redis)
+        }),
       ),
     )
   }

@@ -13,16 +13,19 @@ import {
 import {
   type AuditedRevocations,
   type KickOutOptions,
-  type KickOutRecord,
+  type KickOutPage,
+  type KickOutQuery,
   type KickOutResult,
   type ServerStatus,
   notify,
+  readKickOutOptions,
   type RevocationsStatus,
 } from '../../revocation/revocations.ts'
 import { type KickOutTarget, resolveTarget } from '../../revocation/target.ts'
-import { Audit } from './history.ts'
+import { History } from './history.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { describeFailure, isUnfit, toUnavailable } from '../client/failure.ts'
+import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { FollowedLog } from './followed-log.ts'
 import { Lookup } from './look-up.ts'
 import { Reassertion } from './republish.ts'
@@ -34,14 +37,13 @@ import type { RevocationsSettings } from '../options.ts'
  * copy is not proved fresh, `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
  */
 export class RedisRevocations implements AuditedRevocations {
-  readonly retentionSeconds: number
   readonly #settings: RevocationsSettings
   readonly #clock: Clock
   readonly #emit: Emit<RevocationsEvent>
   readonly #connection: CommandConnection
   readonly #ownsConnection: boolean
   readonly #log: RevocationLog
-  readonly #audit: Audit
+  readonly #history: History
   readonly #lookup: Lookup
   readonly #denylist: Denylist
   readonly #reassertion: Reassertion
@@ -50,25 +52,47 @@ export class RedisRevocations implements AuditedRevocations {
   readonly #copy: FollowedLog
   #reported: RevocationsState = 'starting'
   #failure: unknown
+  #isServer = false
   #closed = false
+  /** The newest head of each partition. */
+  readonly #heads = new Map<number, HeartbeatReply>()
 
   constructor(
     connection: CommandConnection,
     settings: RevocationsSettings,
-    options: { ownsConnection: boolean; clock?: Clock },
+    options: { ownsConnection: boolean; log?: RevocationLog; clock?: Clock },
   ) {
     this.#connection = connection
     this.#ownsConnection = options.ownsConnection
     this.#settings = settings
     this.#clock = options.clock ?? systemClock
     this.#emit = emitterOf(settings.onEvent)
-    this.retentionSeconds = settings.retentionMs / 1000
-    this.#log = new RevocationLog(connection, settings)
-    this.#audit = new Audit(connection, this.#log)
-    this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs)
+    this.#log = options.log ?? new RevocationLog(connection, settings)
+    this.#history = new History(connection, this.#log)
+    this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs, (partition) => {
+      // A process that follows the log notices the loss there.
+      if (settings.mode === 'lookup')
+        this.#emit({ type: 'revocations.gap', partition, cause: 'epoch' })
+    })
     this.#denylist = new Denylist(this.#clock)
     this.#reassertion = new Reassertion(this.#log, this.#denylist)
     this.#copy = this.#follow()
+  }
+
+  /** The largest that any process has given, as far as this one has read. */
+  get retentionSeconds(): number {
+    let retentionMs = this.#settings.retentionMs
+    for (const head of this.#heads.values()) retentionMs = Math.max(retentionMs, head.retentionMs)
+    return retentionMs / 1000
+  }
+
+  /** For a token that was issued at a moment, milliseconds: kick-outs from before a raise were kept for less. */
+  retentionSecondsFor(issuedAtMs: number): number {
+    let retentionMs = this.retentionSeconds * 1000
+    for (const { raisedAt, retentionBeforeMs } of this.#heads.values()) {
+      if (issuedAtMs < raisedAt) retentionMs = Math.min(retentionMs, retentionBeforeMs)
+    }
+    return retentionMs / 1000
   }
 
   check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
@@ -88,18 +112,16 @@ export class RedisRevocations implements AuditedRevocations {
     if (this.#closed) throw closedError()
     const startedAt = this.#clock.monotonic()
     const resolved = resolveTarget(target, this.#settings.issuer)
-    const published = await this.#log.publish(resolved, options)
-    const { revocation, partition, seq, sessionsEnded } = published
+    const read = readKickOutOptions(options, this.retentionSeconds, this.#clock)
+    const published = await this.#log.publish(resolved, { ...read, by: options.by })
+    const { revocation, partition, sessionsEnded, isNew } = published
     this.enforce(revocation, published.remainingMs)
-    const { servers, confirmed } = await this.#audit.confirm(
-      partition,
-      seq,
-      options.confirmTimeoutMs,
-    )
+    const reached = await this.#history.confirm(partition, published, options.confirmTimeoutMs)
     const elapsedMs = this.#clock.monotonic() - startedAt
     const { kickOutId: id, at, level } = revocation
-    this.#emit({ type: 'kickout.published', id, level, servers, confirmed, elapsedMs })
-    return { id, at, servers, confirmed, elapsedMs, sessionsEnded }
+    const { servers, confirmed } = reached
+    if (isNew) this.#emit({ type: 'kickout.published', id, level, servers, confirmed, elapsedMs })
+    return { id, at, ...reached, elapsedMs, sessionsEnded }
   }
 
   /**
@@ -109,6 +131,8 @@ export class RedisRevocations implements AuditedRevocations {
    * more, and is written again if the next load does not bring it.
    */
   enforce(revocation: Revocation, remainingMs: number, isConfirmed = false): void {
+    // A process that has written a kick-out follows the log, so that it can write it again when Redis loses it.
+    if (!isConfirmed && !this.#closed) this.#copy.start()
     const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
     if (changed) notify(this.#listeners, revocation)
   }
@@ -150,14 +174,14 @@ export class RedisRevocations implements AuditedRevocations {
     if (this.#ownsConnection) this.#connection.close()
   }
 
-  async listKickOuts(limit: number): Promise<KickOutRecord[]> {
-    return this.#audit.listKickOuts(limit)
+  async listKickOuts(query: KickOutQuery): Promise<KickOutPage> {
+    return this.#history.listKickOuts(query)
   }
 
   async listServers(): Promise<ServerStatus[]> {
     const own = { serverId: this.#copy.serverId, ...this.#report() }
     // Of itself a process knows better than what it last reported.
-    return (await this.#audit.listServers()).map((node) =>
+    return (await this.#history.listServers()).map((node) =>
       node.serverId === own.serverId ? { ...node, ...own } : node,
     )
   }
@@ -204,8 +228,11 @@ export class RedisRevocations implements AuditedRevocations {
     return report
   }
 
+  /** From here on this process is a resource server: kick-outs wait for it. */
   #start(): void {
-    if (!this.#closed && this.#settings.mode === 'replica') this.#copy.start()
+    if (this.#closed || this.#settings.mode === 'lookup') return
+    this.#isServer = true
+    this.#copy.start()
   }
 
   #follow(): FollowedLog {
@@ -213,7 +240,9 @@ export class RedisRevocations implements AuditedRevocations {
       connection: this.#connection,
       log: this.#log,
       clock: this.#clock,
+      isServer: () => this.#isServer,
       report: () => this.#report(),
+      onHead: (partition, head) => this.#heads.set(partition, head),
       apply: (revocation, remainingMs, isConfirmed) =>
         this.enforce(revocation, remainingMs, isConfirmed),
       onState: (partition, state) => this.#onPartition(partition, state),
@@ -229,7 +258,7 @@ export class RedisRevocations implements AuditedRevocations {
 
   #onPartition(partition: number, { epoch }: PartitionState): void {
     // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
-    if (epoch !== undefined) this.#lookup.sinceOtherEpochMs(partition, epoch)
+    if (epoch !== undefined) this.#lookup.noteEpoch(partition, epoch)
     if (this.#report().state === 'live') this.#failure = undefined
     const { state } = this.#noteState()
     if (state !== 'starting') this.#settle()

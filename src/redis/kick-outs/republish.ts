@@ -59,7 +59,7 @@ export class Reassertion {
     let batch: Promise<void>[] = []
     for await (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
       if (this.#isSuperseded(partition, sinceMs)) return
-      batch.push(this.#log.reassert(revocation, remainingMs))
+      batch.push(this.#log.republish(revocation, remainingMs))
       if (batch.length < batchSize) continue
       await Promise.all(batch)
       batch = []

@@ -1,46 +1,74 @@
 import type { LogHead } from '../../revocation/log.ts'
 import { defineScript } from './define-script.ts'
-import { openingPrelude } from './prelude.ts'
+import { basicPrelude } from './prelude.ts'
 
 export interface HeartbeatReply extends LogHead {
-  readonly partitions: number
+  /** The largest retention that any process has given, milliseconds; 0 for a log that was never opened. */
+  readonly retentionMs: number
+  /** When the retention was last raised, milliseconds by the log's clock, and what it was before; 0 if it never was. */
+  readonly raisedAt: number
+  readonly retentionBeforeMs: number
 }
 
 /**
- * A resource server says that it is there and how far it has read, and learns the head of the log. The write is half of the
- * proof of freshness: a primary that may not write any more refuses it. Safe to repeat.
+ * A resource server reports that it lives and how far it has read, and reads the head of the log. The write is half of the
+ * proof of freshness: a primary that must not write any more refuses it. Safe to repeat.
  *
- * Touches meta, servers, and reads the length and the newest entry of the stream.
+ * The only key that it declares, and the only one that it writes, is `servers`: a resource server needs no other right to
+ * write. It does not open the log: the head of one that was never opened has an empty epoch. A process that only follows
+ * has no `server_id` and reports nothing.
  */
 export const heartbeatScript = defineScript({
   name: 'heartbeat',
-  version: 1,
+  version: 2,
   isAllowedWhenFull: true,
-  keys: ['meta_key', 'servers_key', 'stream_key'],
-  arguments: ['new_epoch', 'partitions', 'server_id', 'state', 'staleness_ms', 'position'],
-  prelude: openingPrelude,
+  keys: ['servers_key'],
+  arguments: [
+    'partitions',
+    'retention_ms',
+    'server_id',
+    'state',
+    'staleness_ms',
+    'position',
+    'max_staleness_ms',
+    'epoch',
+  ],
+  prelude: basicPrelude,
   lua: `
+local base = string.sub(servers_key, 1, -8)
+local meta_key, stream_key = base .. 'meta', base .. 'stream'
 local now = clock()
-local problem = open_log(new_epoch, partitions, now)
-if problem then return problem end
-redis.call('HSET', servers_key, server_id, table.concat({ int(now), state, staleness_ms, position }, ':'))
-local head = redis.call('HMGET', meta_key, 'epoch', 'created_at', 'seq', 'first', 'partitions')
+local head = redis.call('HMGET', meta_key, 'epoch', 'created_at', 'seq', 'first', 'partitions', 'told_at',
+  'retention_ms', 'raised_at', 'retention_before')
+if head[5] and head[5] ~= partitions then return redis.error_reply('KICKOUTPARTITIONS ' .. head[5]) end
+if server_id ~= '' then
+  redis.call('HSET', servers_key, server_id,
+    table.concat({ int(now), state, staleness_ms, position, max_staleness_ms, epoch }, ':'))
+end
+if tonumber(retention_ms) > tonumber(redis.call('HGET', servers_key, '#retention_ms') or '0') then
+  redis.call('HSET', servers_key, '#retention_ms', retention_ms)
+end
 local newest = redis.call('XREVRANGE', stream_key, '+', '-', 'COUNT', 1)[1]
-return { head[1], head[2], head[3], head[4], head[5], int(now), redis.call('XLEN', stream_key), newest and newest[1] or '0-0' }
+return { head[1] or '', head[2] or '0', head[3] or '0', head[4] or '1', int(now), redis.call('XLEN', stream_key),
+  newest and newest[1] or '0-0', head[6] or '0', head[7] or '0', head[8] or '0', head[9] or '0' }
 `,
   parse(reply): HeartbeatReply {
-    const [epoch, createdAt, seq, first, partitions, now, length, newest] = reply as [
-      string, string, string, string, string, string, number, string,
-    ] // prettier-ignore
+    const [epoch, createdAt, seq, first, now, length, newest, toldAt, retention, raised, before] =
+      reply as [
+        string, string, string, string, string, number, string, string, string, string, string,
+      ] // prettier-ignore
     return {
       epoch,
       createdAt: Number(createdAt),
+      toldAt: Number(toldAt),
       seq: Number(seq),
       first: Number(first),
-      partitions: Number(partitions),
       now: Number(now),
       length,
       newest,
+      retentionMs: Number(retention),
+      raisedAt: Number(raised),
+      retentionBeforeMs: Number(before),
     }
   },
 })

@@ -3,8 +3,13 @@ import { defineScript } from './define-script.ts'
 import { prelude } from './prelude.ts'
 
 export interface KickOutReply {
+  /** The id of the kick-out: an earlier one's where the token or session was out already. */
+  readonly id: string
+  readonly isNew: boolean
   readonly seq: number
+  readonly epoch: string
   readonly at: number
+  readonly remainingMs: number
   readonly keptUntil: number
   readonly version: number | undefined
   readonly sessionsEnded: number
@@ -12,13 +17,14 @@ export interface KickOutReply {
 
 /**
  * Kicks out at one level: raises the user's version or ends the session, and appends the revocation. Atomic, since a refresh
- * in between would mint a survivor. Safe to repeat: a later repetition only moves the moment forward.
+ * in between would mint a survivor. Safe to repeat: versions and moments only rise. A token or session that is out for as
+ * long as it has to be is not written again, so that repeated kick-outs cost no memory.
  *
- * Touches meta, stream, one look-up key, and of the user or session concerned: version, session list, sessions.
+ * Touches meta, stream, servers, one look-up key, and of the user or session concerned: version, session list, sessions.
  */
 export const kickOutScript = defineScript({
   name: 'kick-out',
-  version: 1,
+  version: 2,
   keys: [
     'meta_key',
     'stream_key',
@@ -31,55 +37,79 @@ export const kickOutScript = defineScript({
   arguments: [
     'new_epoch',
     'partitions',
+    'retention_ms',
     'issuer',
     'level',
     'id',
+    'kick_out_id',
     'base',
     'horizon',
     'revocation',
     'reason',
-    'retention_ms',
-    'window_ms',
+    'given_at',
     'expires_at',
-    'user_ttl_ms',
   ],
   prelude,
   lua: `
 local now = clock()
-local problem = open_log(new_epoch, partitions, now)
+local refused = forbidden({ { 'HSET', meta_key, 'a', '0' }, { 'HINCRBY', meta_key, 'a', '1' }, { 'SET', deny_key, '' },
+  { 'XADD', stream_key, '*', 'a', '' }, { 'HSET', horizons_key, 'a', '0' }, { 'HSET', user_key, 'a', '0' },
+  { 'PEXPIRE', user_key, '1' }, { 'DEL', session_key }, { 'ZREM', sessions_key, 'a' } })
+if refused then return refused end
+local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
 if problem then return problem end
+local at = given_at == '' and moment(now) or math.min(tonumber(given_at), now)
 local version, ended = nil, 0
 if level == 'subject' then
   local known = tonumber(redis.call('HGET', user_key, 'version') or '0')
-  version = math.max(known + 1, now)
+  version = given_at == '' and math.max(known, at) + 1 or math.max(known, at + 1)
   redis.call('HSET', user_key, 'version', int(version))
-  redis.call('PEXPIRE', user_key, int(math.max(redis.call('PTTL', user_key), tonumber(user_ttl_ms))))
+  redis.call('PEXPIRE', user_key, int(math.max(redis.call('PTTL', user_key), retention * 9 / 8 + margin_ms)))
   for _, sid in ipairs(redis.call('ZRANGE', sessions_key, 0, -1)) do
-    local idle_until = tonumber(redis.call('HGET', base .. 'session:' .. sid, 'idle_until') or '0')
-    if idle_until > now then ended = ended + 1 end
-    redis.call('DEL', base .. 'session:' .. sid)
+    local session = redis.call('HMGET', base .. 'session:' .. sid, 'idle_until', 'version')
+    if not session[2] or tonumber(session[2]) < version then
+      if tonumber(session[1] or '0') > now then ended = ended + 1 end
+      redis.call('DEL', base .. 'session:' .. sid)
+      redis.call('ZREM', sessions_key, sid)
+    end
   end
-  redis.call('DEL', sessions_key)
 elseif level == 'session' then
   local held = redis.call('HMGET', session_key, 'issuer', 'owner')
-  -- Another issuer's session of that name is somebody else's.
+  -- A session of that name that another issuer has is another session.
   if held[1] == issuer then
     redis.call('ZREM', base .. 'user-sessions:' .. held[2], id)
     ended = redis.call('DEL', session_key)
   end
 elseif horizon ~= '' then
-  redis.call('HSET', horizons_key, horizon, int(now))
+  local held = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
+  redis.call('HSET', horizons_key, horizon, int(math.max(held, at)))
 end
-local kept_until = now + retention_ms
-if tonumber(expires_at) > now then kept_until = math.min(kept_until, expires_at + ${expiryMarginMs}) end
-local seq = publish(deny_key, revocation, now, kept_until, version, reason, tonumber(window_ms), now)
-return { int(seq), int(now), int(kept_until), version and int(version) or '', ended }
+local needed = now + retention
+if tonumber(expires_at) > now then needed = math.min(needed, expires_at + ${expiryMarginMs}) end
+local kept_until = needed
+if level == 'session' or level == 'token' then
+  local held, ttl = read_fact(redis.call('GET', deny_key)), redis.call('PTTL', deny_key)
+  local head = redis.call('HMGET', meta_key, 'seq', 'epoch')
+  if held and held.epoch == head[2] and ttl + 1000 >= needed - now then
+    return { held.id, 0, head[1], head[2], int(held.at), int(ttl), int(now + ttl), '', ended }
+  end
+  -- Kept for longer than it has to be, so that one that is repeated for a while need not be written again.
+  if needed == now + retention then kept_until = now + retention * 9 / 8 end
+end
+local seq, epoch = publish(deny_key, kick_out_id, revocation, at, kept_until, version, reason, retention, now)
+return { kick_out_id, 1, int(seq), epoch, int(at), int(kept_until - now), int(kept_until), version and int(version) or '', ended }
 `,
   parse(reply): KickOutReply {
-    const [seq, at, keptUntil, version, ended] = reply as [string, string, string, string, number]
+    const [id, isNew, seq, epoch, at, remaining, keptUntil, version, ended] = reply as [
+      string, number, string, string, string, string, string, string, number,
+    ] // prettier-ignore
     return {
+      id,
+      isNew: isNew === 1,
       seq: Number(seq),
+      epoch,
       at: Number(at),
+      remainingMs: Number(remaining),
       keptUntil: Number(keptUntil),
       version: version === '' ? undefined : Number(version),
       sessionsEnded: ended,

@@ -1,48 +1,57 @@
 import { defineScript } from './define-script.ts'
-import { openingPrelude } from './prelude.ts'
+import { basicPrelude } from './prelude.ts'
 
 export interface LookupReply {
+  /** Empty for a log that was never opened. */
   readonly epoch: string
-  /** How long ago the log was told again what it had lost, milliseconds by its clock. */
-  readonly toldAgainAgoMs: number
-  /** `at:version:reason`, or `undefined`, in the order of the keys. */
+  /** When lost entries were last written to the log again, milliseconds by its clock; 0 for never. */
+  readonly toldAt: number
+  /** The log's clock, milliseconds. */
+  readonly now: number
+  /** Values of the look-up keys, or `undefined`, in the order of the arguments. */
   readonly values: readonly (string | undefined)[]
 }
 
 /**
- * Looks one token up at every level that one partition can hold. It begins the log where there is none, so that one that
- * was lost is known to be new; see {@link defineScript} for why a primary that must not write refuses it anyway.
+ * Looks one token up at every level that one partition can hold. See {@link defineScript} for why a primary that must not
+ * write refuses it although it reads only.
  *
- * Touches meta, reads the stream and the look-up keys. A token without some id passes a key that nobody writes.
+ * The key that it declares is `servers`, which a resource server may write; look-up keys come as arguments, so that
+ * the right to read them suffices. They lie in the same slot. An argument is empty where the token has no such id.
  */
 export const lookupScript = defineScript({
   name: 'lookup',
-  version: 1,
+  version: 2,
   isAllowedWhenFull: true,
-  keys: [
-    'meta_key',
-    'stream_key',
+  keys: ['servers_key'],
+  arguments: [
+    'partitions',
+    'retention_ms',
     'token_key',
     'session_key',
     'subject_key',
     'client_key',
     'everyone_key',
   ],
-  arguments: ['new_epoch', 'partitions'],
-  prelude: openingPrelude,
+  prelude: basicPrelude,
   lua: `
-local now = clock()
-local problem = open_log(new_epoch, partitions, now)
-if problem then return problem end
-local values = redis.call('MGET', token_key, session_key, subject_key, client_key, everyone_key)
-local head = redis.call('HMGET', meta_key, 'epoch', 'told_at')
-return { head[1], int(now - tonumber(head[2] or 0)), values }
+local head = redis.call('HMGET', string.sub(servers_key, 1, -8) .. 'meta', 'epoch', 'told_at', 'partitions')
+if head[3] and head[3] ~= partitions then return redis.error_reply('KICKOUTPARTITIONS ' .. head[3]) end
+if tonumber(retention_ms) > tonumber(redis.call('HGET', servers_key, '#retention_ms') or '0') then
+  redis.call('HSET', servers_key, '#retention_ms', retention_ms)
+end
+local values = {}
+for index, key in ipairs({ token_key, session_key, subject_key, client_key, everyone_key }) do
+  values[index] = key ~= '' and redis.call('GET', key)
+end
+return { head[1] or '', head[2] or '0', int(clock()), values }
 `,
   parse(reply): LookupReply {
-    const [epoch, toldAgainAgo, values] = reply as [string, string, (string | null)[]]
+    const [epoch, toldAt, now, values] = reply as [string, string, string, (string | null)[]]
     return {
       epoch,
-      toldAgainAgoMs: Number(toldAgainAgo),
+      toldAt: Number(toldAt),
+      now: Number(now),
       values: values.map((value) => value ?? undefined),
     }
   },

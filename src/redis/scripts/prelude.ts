@@ -1,6 +1,6 @@
 /**
- * What every script that writes to the log shares: one clock, one way to begin a log, one way to append to it. It is one
- * text so that the numbering of the log, on which all proofs of freshness rest, has one author.
+ * What scripts share: one clock, one way to open a log, one way to append to it. It is one text, so that the numbering of
+ * the log, on which every proof of freshness rests, has one author.
  */
 const basics = `
 local function clock()
@@ -13,36 +13,68 @@ end
 local function number_of(entry)
   return entry and tonumber(string.match(entry[2][2], '^(%d+):'))
 end
+-- A look-up key holds at:version:epoch:id:reason.
+local function read_fact(value)
+  local at, version, epoch, id, reason = string.match(value or '', '^(%d+):(%d*):([^:]*):([^:]*):(.*)$')
+  return at and { at = tonumber(at), version = tonumber(version), epoch = epoch, id = id, reason = reason }
+end
 `
 
-const opening = `-- Whoever writes first begins the log. Its partitions can never change afterwards. Where only the meta key was lost,
--- numbers go on from those of the stream: were they given a second time, no count would ever add up again.
-local function open_log(new_epoch, partitions, now)
+const opening = `-- The first write opens the log. Its partitions can never change afterwards. Where only the meta key was lost, numbers
+-- go on from those of the stream: a number that was given twice would make two different entries look the same.
+-- Returns an error, or nothing and the retention: the largest that a process has given, in milliseconds.
+local servers_key = string.sub(meta_key, 1, -5) .. 'servers'
+local function open_log(new_epoch, partitions, retention_ms, now)
+  local wanted = math.max(tonumber(retention_ms), tonumber(redis.call('HGET', servers_key, '#retention_ms') or '0'))
   if redis.call('HSETNX', meta_key, 'epoch', new_epoch) == 1 then
     local seq = 0
     for _, entry in ipairs(redis.call('XREVRANGE', stream_key, '+', '-', 'COUNT', 100)) do
       seq = math.max(seq, number_of(entry) or 0)
     end
-    redis.call('HSET', meta_key, 'created_at', int(now), 'partitions', partitions, 'format', 1,
-      'seq', int(seq), 'first', int(seq + 1))
-    return nil
+    redis.call('HSET', meta_key, 'created_at', int(now), 'partitions', partitions, 'format', 2,
+      'seq', int(seq), 'first', int(seq + 1), 'retention_ms', int(wanted))
+    return nil, wanted
   end
-  local held = redis.call('HMGET', meta_key, 'partitions', 'created_at')
+  local held = redis.call('HMGET', meta_key, 'partitions', 'created_at', 'told_at', 'retention_ms', 'raised_at', 'retention_before')
   if held[1] ~= partitions then
     return redis.error_reply('KICKOUTPARTITIONS ' .. tostring(held[1]))
   end
   -- Written by a primary whose clock was ahead of this one's.
   if tonumber(held[2]) > now then redis.call('HSET', meta_key, 'created_at', int(now)) end
+  if tonumber(held[3] or '0') > now then redis.call('HSET', meta_key, 'told_at', int(now)) end
+  if not held[4] then redis.call('HSET', meta_key, 'retention_ms', int(wanted)) end
+  local retention = tonumber(held[4] or wanted)
+  if wanted <= retention then return nil, retention end
+  -- A raise counts for tokens issued after it: kick-outs of before were kept for less. While an earlier raise still
+  -- concerns living tokens, the smaller of the two values goes on to count.
+  local before = retention
+  if held[5] and now - tonumber(held[5]) < wanted then before = math.min(before, tonumber(held[6])) end
+  redis.call('HSET', meta_key, 'retention_ms', int(wanted), 'raised_at', int(now), 'retention_before', int(before))
+  return nil, wanted
+end
+-- The moment of a kick-out: now, or the start of the youngest session where a primary whose clock was ahead dated it.
+local function moment(now)
+  return math.max(now, tonumber(redis.call('HGET', meta_key, 'latest') or '0'))
+end
+-- Refuses the whole script where the user of the connection may not run one of its writes, so that nothing is left half done.
+local function forbidden(writes)
+  if not redis.acl_check_cmd then return nil end
+  for _, write in ipairs(writes) do
+    if not redis.acl_check_cmd(unpack(write)) then
+      return redis.error_reply('NOPERM this Redis user may not run ' .. write[1] .. ' on the keys of the log')
+    end
+  end
 end
 `
 
-const publishing = `-- Appends one revocation and leaves its look-up key. From 'first' on every number has to be there; it moves with our own
--- trimming only, so that entries which somebody else took away are missed by whoever counts.
-local function publish(deny_key, revocation, at, kept_until, version, reason, window_ms, now)
+const publishing = `-- Appends one revocation and leaves its look-up key. From 'first' on every number has to be there; 'first' moves with our
+-- own trimming only, so that a reader that counts misses entries which something else took away.
+local margin_ms = 120000
+local function publish(deny_key, id, revocation, at, kept_until, version, reason, retention_ms, now)
   local oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[1])
   local seq = redis.call('HINCRBY', meta_key, 'seq', 1)
   local head = redis.call('HMGET', meta_key, 'epoch', 'first')
-  redis.call('XADD', stream_key, 'MINID', '~', int(math.max(now - window_ms, 0)), '*',
+  redis.call('XADD', stream_key, 'MINID', '~', int(math.max(now - retention_ms * 9 / 8 - margin_ms, 0)), '*',
     'd', table.concat({ int(seq), head[1], int(at), int(kept_until), version and int(version) or '' }, ':'),
     'r', revocation)
   local first = tonumber(head[2])
@@ -50,17 +82,12 @@ local function publish(deny_key, revocation, at, kept_until, version, reason, wi
     oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[1])
     redis.call('HSET', meta_key, 'first', int(math.max(first, oldest or first)))
   end
-  local held_at, held_version, held_reason =
-    string.match(redis.call('GET', deny_key) or '', '^(%d+):(%d*):(.*)$')
-  if held_at and tonumber(held_at) > at then
-    at, reason = tonumber(held_at), held_reason
-  end
-  if held_version and held_version ~= '' and version then
-    version = math.max(version, tonumber(held_version))
-  end
+  local held = read_fact(redis.call('GET', deny_key))
+  if held and held.at > at then at, reason = held.at, held.reason end
+  if held and held.version and version then version = math.max(version, held.version) end
   local ttl = math.max(kept_until - now, redis.call('PTTL', deny_key), 1)
-  redis.call('SET', deny_key, int(at) .. ':' .. (version and int(version) or '') .. ':' .. reason, 'PX', int(ttl))
-  return seq
+  redis.call('SET', deny_key, table.concat({ int(at), version and int(version) or '', head[1], id, reason }, ':'), 'PX', int(ttl))
+  return seq, head[1]
 end
 `
 
@@ -92,9 +119,9 @@ local function reply_of(session, sid)
 end
 `
 
-/** For scripts that neither begin the log nor append to it. */
+/** For scripts that neither open the log nor append to it. */
 export const basicPrelude = basics
-/** For scripts that may begin the log. */
+/** For scripts that may open the log. */
 export const openingPrelude = basics + opening
 /** For scripts that append to it. */
 export const prelude = basics + opening + publishing

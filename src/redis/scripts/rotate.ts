@@ -9,7 +9,12 @@ export type RotateReply =
       readonly counter: number
       readonly session: SessionReply
     }
-  | { readonly outcome: 'reused'; readonly now: number; readonly session: SessionReply }
+  | {
+      readonly outcome: 'reused'
+      readonly now: number
+      readonly keptUntil: number
+      readonly session: SessionReply
+    }
   | { readonly outcome: 'ended' | 'expired' | 'client' | 'scope' }
 
 /** For the audit trail. */
@@ -23,7 +28,7 @@ export const reuseReason = 'a superseded refresh token was used again'
  */
 export const rotateScript = defineScript({
   name: 'rotate',
-  version: 1,
+  version: 2,
   keys: ['meta_key', 'stream_key', 'session_key'],
   arguments: [
     'base',
@@ -34,12 +39,10 @@ export const rotateScript = defineScript({
     'scopes',
     'grace_ms',
     'idle_ms',
-    'linger_ms',
     'kick_out_id',
-    'retention_ms',
-    'window_ms',
     'new_epoch',
     'partitions',
+    'retention_ms',
   ],
   prelude: publishingSessionPrelude,
   lua: `
@@ -50,14 +53,15 @@ local current, presented = tonumber(session.counter), tonumber(counter)
 local is_retry = presented == current - 1 and tonumber(grace_ms) > 0
   and now - tonumber(session.rotated_at) <= tonumber(grace_ms)
 if presented < current and not is_retry then
-  local problem = open_log(new_epoch, partitions, now)
+  local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
   if problem then return problem end
   redis.call('DEL', session_key)
   redis.call('ZREM', base .. 'user-sessions:' .. session.owner, sid)
-  publish(base .. 'deny:session:' .. session.deny,
+  local kept_until = now + retention * 9 / 8
+  publish(base .. 'deny:session:' .. session.deny, kick_out_id,
     cjson.encode({ k = kick_out_id, i = session.issuer, l = 'session', t = sid, r = '${reuseReason}' }),
-    now, now + retention_ms, nil, '${reuseReason}', tonumber(window_ms), now)
-  return { 'reused', int(now), '0', reply_of(session, sid) }
+    now, kept_until, nil, '${reuseReason}', retention, now)
+  return { 'reused', int(now), int(kept_until), reply_of(session, sid) }
 end
 if now >= expiry_of(session) then return { 'expired' } end
 for scope in string.gmatch(scopes, '[^ ]+') do
@@ -66,12 +70,13 @@ end
 local outcome = is_retry and 'retried' or presented > current and 'fast_forwarded' or 'rotated'
 if not is_retry then
   current = presented + 1
-  redis.call('HSET', session_key, 'counter', string.format('%015d', current), 'rotated_at', int(now))
+  session.counter = string.format('%015d', current)
+  redis.call('HSET', session_key, 'counter', session.counter, 'rotated_at', int(now))
 end
 session.seen_at, session.idle_until = int(now), int(now + idle_ms)
 redis.call('HSET', session_key, 'seen_at', session.seen_at, 'idle_until', session.idle_until)
 redis.call('ZADD', base .. 'user-sessions:' .. session.owner, session.seen_at, sid)
-redis.call('PEXPIRE', session_key, int(expiry_of(session) - now + linger_ms))
+redis.call('PEXPIRE', session_key, int(expiry_of(session) - now + retention_ms))
 return { outcome, int(now), int(current), reply_of(session, sid) }
 `,
   parse(reply): RotateReply {
@@ -89,7 +94,12 @@ return { outcome, int(now), int(current), reply_of(session, sid) }
           session: readSessionReply(session),
         }
       case 'reused':
-        return { outcome, now: Number(now), session: readSessionReply(session) }
+        return {
+          outcome,
+          now: Number(now),
+          keptUntil: Number(counter),
+          session: readSessionReply(session),
+        }
       case 'ended':
       case 'expired':
       case 'client':

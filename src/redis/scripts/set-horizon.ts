@@ -2,22 +2,24 @@ import { defineScript } from './define-script.ts'
 import { openingPrelude } from './prelude.ts'
 
 /**
- * Notes in one partition that a client, or everyone, was kicked out now: sessions that began before are over. Run in every
- * partition before the revocation itself is appended in partition 0. Safe to repeat.
+ * Notes in one partition that a client, or everyone, was kicked out: sessions that began before are over. It runs in every
+ * partition before the revocation itself is appended in partition 0. Safe to repeat: the mark only rises.
  *
- * Touches meta and horizons, reads the stream.
+ * Touches meta and horizons, reads the stream and servers.
  */
 export const setHorizonScript = defineScript({
   name: 'set-horizon',
-  version: 1,
+  version: 2,
   keys: ['meta_key', 'stream_key', 'horizons_key'],
-  arguments: ['new_epoch', 'partitions', 'horizon'],
+  arguments: ['new_epoch', 'partitions', 'retention_ms', 'horizon', 'given_at'],
   prelude: openingPrelude,
   lua: `
 local now = clock()
-local problem = open_log(new_epoch, partitions, now)
+local problem = open_log(new_epoch, partitions, retention_ms, now)
 if problem then return problem end
-redis.call('HSET', horizons_key, horizon, int(now))
+local at = given_at == '' and moment(now) or math.min(tonumber(given_at), now)
+local held = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
+redis.call('HSET', horizons_key, horizon, int(math.max(held, at)))
 return 'OK'
 `,
   parse: () => undefined,

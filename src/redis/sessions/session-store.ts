@@ -11,7 +11,7 @@ import type { CommandConnection } from '../client/connection.ts'
 import { toUnavailable } from '../client/failure.ts'
 import { Keys } from '../keys.ts'
 import { RedisRevocations } from '../kick-outs/redis-revocations.ts'
-import { newEpoch, newKickOutId, RevocationLog, writeBudgetMs } from '../kick-outs/publish.ts'
+import { newKickOutId, RevocationLog, writeBudgetMs } from '../kick-outs/publish.ts'
 import { readSessionsScript } from '../scripts/read-sessions.ts'
 import { reuseReason, rotateScript } from '../scripts/rotate.ts'
 import type { SessionReply } from '../scripts/session-reply.ts'
@@ -94,12 +94,11 @@ export class RedisSessionStore implements SessionStore {
           max_sessions: session.maxPerSubject ?? 0,
           when_full: session.whenFull,
           deny_name: keys.denyName('session', issuer, sessionId),
-          linger_ms: this.#settings.retentionMs,
         },
       ),
     )
     if (reply.outcome === 'full') return reply
-    const { now, version, ended } = reply
+    const { now, startedAt, version, ended } = reply
     await Promise.all(ended.map(async (sid) => this.#end(issuer, sid)))
     const record: SessionRecord = {
       sessionId,
@@ -109,7 +108,7 @@ export class RedisSessionStore implements SessionStore {
       scopes: session.scopes,
       device: session.device,
       authentication: session.authentication,
-      startedAt: now,
+      startedAt,
       lastSeenAt: now,
       expiresAt: now + Math.min(session.idleTtlMs, session.absoluteTtlMs),
       absoluteUntil: now + session.absoluteTtlMs,
@@ -133,8 +132,7 @@ export class RedisSessionStore implements SessionStore {
           session_key: keys.session(sessionId),
         },
         {
-          new_epoch: newEpoch(),
-          partitions: keys.partitions,
+          ...this.#log.opening,
           base: keys.base(partition),
           sid: sessionId,
           counter: request.counter,
@@ -143,17 +141,14 @@ export class RedisSessionStore implements SessionStore {
           scopes: scopes?.join(' ') ?? '',
           grace_ms: request.graceMs,
           idle_ms: request.idleTtlMs,
-          linger_ms: this.#settings.retentionMs,
           kick_out_id: kickOutId,
-          retention_ms: this.#settings.retentionMs,
-          window_ms: this.#log.windowMs,
         },
       ),
     )
     if (!('session' in reply)) return reply
     const session = toRecord(reply.session)
     if (reply.outcome !== 'reused') return { ...reply, session }
-    this.#enforceEnd(session, reply.now, kickOutId)
+    this.#enforceEnd(session, reply, kickOutId)
     return { outcome: 'reused', session }
   }
 
@@ -169,12 +164,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   revocations(issuer: string): AuditedRevocations {
-    this.#revocations ??= new RedisRevocations(
-      this.#connection,
-      { ...redisDefaults, ...this.#settings, issuer },
-      { ownsConnection: false },
-    )
-    return this.#revocations
+    return this.#shared(issuer)
   }
 
   async close(): Promise<void> {
@@ -201,25 +191,29 @@ export class RedisSessionStore implements SessionStore {
   }
 
   /** What the script has revoked is in force in this process before the answer goes out. */
-  #enforceEnd(session: SessionRecord, at: number, kickOutId: string): void {
-    const { issuer, sessionId } = session
-    const { retentionMs } = this.#settings
-    this.#revocations?.enforce(
-      {
-        kickOutId,
-        issuer,
-        level: 'session',
-        id: sessionId,
-        at,
-        until: at + retentionMs,
-        reason: reuseReason,
-      },
-      retentionMs,
+  #enforceEnd(
+    { issuer, sessionId }: SessionRecord,
+    { now: at, keptUntil: until }: { now: number; keptUntil: number },
+    kickOutId: string,
+  ): void {
+    this.#shared(issuer).enforce(
+      { kickOutId, issuer, level: 'session', id: sessionId, at, until, reason: reuseReason },
+      until - at,
     )
+  }
+
+  #shared(issuer: string): RedisRevocations {
+    this.#revocations ??= new RedisRevocations(
+      this.#connection,
+      { ...redisDefaults, ...this.#settings, issuer },
+      { ownsConnection: false, log: this.#log },
+    )
+    return this.#revocations
   }
 
   async #run<Reply>(command: (client: RedisClient) => Promise<Reply>): Promise<Reply> {
     try {
+      await this.#log.assertLayout()
       return await this.#connection.runPatiently(writeBudgetMs, command)
     } catch (error) {
       throw toUnavailable('sessions', 'The session store failed', error)

@@ -14,7 +14,7 @@ const now = 1_767_225_600
 const policy: ClaimsPolicy = {
   strict: false,
   clockToleranceSeconds: 5,
-  retentionSeconds: undefined,
+  retentionSecondsFor: () => undefined,
   checksRevocations: false,
 }
 
@@ -135,7 +135,7 @@ test.each(['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti'])(
   },
 )
 test('the life of a token, tolerance included, fits the retention to the second', () => {
-  const over = { checksRevocations: true, retentionSeconds: 3720 }
+  const over = { checksRevocations: true, retentionSecondsFor: () => 3720 }
   expect(reasonOf({ exp: now + 3710 }, over)).toBe('fine')
   expect(reasonOf({ exp: now + 3710.001 }, over)).toBe('claims')
   expect(reasonOf({ iat: now - 100, exp: now + 3610 }, over)).toBe('fine')

@@ -40,7 +40,7 @@ function setup(maxTokenAgeSeconds?: number) {
       maxTokenAgeSeconds,
       strict: false,
       clockToleranceSeconds: 5,
-      retentionSeconds: undefined,
+      retentionSecondsFor: () => undefined,
       checksRevocations: false,
     },
     clock,

@@ -23,12 +23,34 @@ function session(facts: Partial<SessionRecord>): SessionRecord {
 }
 
 describe("a user's version", () => {
-  test('begins now and stays', () => {
+  test('is the moment of the login, and never below the last kick-out', () => {
     const horizons = new MemoryHorizons()
     expect(horizons.versionOf('i', 'u', 100)).toBe(100)
-    expect(horizons.versionOf('i', 'u', 500)).toBe(100)
-    expect(horizons.versionOf('i', 'v', 500)).toBe(500)
-    expect(horizons.versionOf('j', 'u', 600)).toBe(600)
+    expect(horizons.versionOf('i', 'u', 500)).toBe(500)
+    horizons.raiseVersion('i', 'u', 600, true, 9999)
+    expect(horizons.versionOf('i', 'u', 500)).toBe(601)
+    expect(horizons.versionOf('j', 'u', 500)).toBe(500)
+  })
+
+  test('a kick-out of a past moment leaves sessions in that began later', () => {
+    const horizons = new MemoryHorizons()
+    expect(horizons.raiseVersion('i', 'u', 200, false, 9999)).toBe(201)
+    expect(horizons.isOver(session({ version: 200 }))).toBe(true)
+    expect(horizons.isOver(session({ version: 201 }))).toBe(false)
+    expect(horizons.raiseVersion('i', 'u', 100, false, 9999)).toBe(201)
+  })
+
+  test('is forgotten when nothing of before can exist any more', () => {
+    const horizons = new MemoryHorizons()
+    horizons.raiseVersion('i', 'u', 200, true, 1000)
+    horizons.raise('i', 'everyone', '', 200, 2000)
+    horizons.sweep(999)
+    expect(horizons.isOver(session({ version: 200, startedAt: 300 }))).toBe(true)
+    horizons.sweep(1000)
+    expect(horizons.isOver(session({ version: 200, startedAt: 300 }))).toBe(false)
+    expect(horizons.isOver(session({ version: 200, startedAt: 200 }))).toBe(true)
+    horizons.sweep(2000)
+    expect(horizons.isOver(session({ version: 200, startedAt: 200 }))).toBe(false)
   })
 
   test('R7 only ever rises, whatever the clock does', () => {
@@ -37,10 +59,10 @@ describe("a user's version", () => {
         const horizons = new MemoryHorizons()
         let last = horizons.versionOf('i', 'u', 500)
         for (const now of moments) {
-          const next = horizons.raiseVersion('i', 'u', now)
+          const next = horizons.raiseVersion('i', 'u', now, true, 9999)
           expect(next).toBeGreaterThan(last)
-          expect(next).toBeGreaterThanOrEqual(now)
-          expect(horizons.versionOf('i', 'u', now)).toBe(next)
+          expect(next).toBeGreaterThan(now)
+          expect(horizons.versionOf('i', 'u', 0)).toBe(next)
           last = next
         }
       }),
@@ -49,7 +71,7 @@ describe("a user's version", () => {
 
   test('ends sessions below it and no others', () => {
     const horizons = new MemoryHorizons()
-    horizons.raiseVersion('i', 'u', 200)
+    horizons.raiseVersion('i', 'u', 199, true, 9999)
     expect(horizons.isOver(session({ version: 199 }))).toBe(true)
     expect(horizons.isOver(session({ version: 200 }))).toBe(false)
     expect(horizons.isOver(session({ version: 1, subject: 'v' }))).toBe(false)
@@ -60,12 +82,12 @@ describe("a user's version", () => {
 describe('a client, and everyone', () => {
   test('are out up to the moment, and in after it', () => {
     const horizons = new MemoryHorizons()
-    horizons.raise('i', 'client', 'web', 200)
+    horizons.raise('i', 'client', 'web', 200, 9999)
     expect(horizons.isOver(session({ clientId: 'web', startedAt: 200 }))).toBe(true)
     expect(horizons.isOver(session({ clientId: 'web', startedAt: 201 }))).toBe(false)
     expect(horizons.isOver(session({ clientId: 'app', startedAt: 1 }))).toBe(false)
     expect(horizons.isOver(session({ startedAt: 1 }))).toBe(false)
-    horizons.raise('i', 'everyone', '', 300)
+    horizons.raise('i', 'everyone', '', 300, 9999)
     expect(horizons.isOver(session({ startedAt: 300 }))).toBe(true)
     expect(horizons.isOver(session({ startedAt: 301 }))).toBe(false)
     expect(horizons.isOver(session({ startedAt: 1, issuer: 'j' }))).toBe(false)
@@ -77,8 +99,8 @@ describe('a client, and everyone', () => {
       [300, 200],
     ] as const) {
       const horizons = new MemoryHorizons()
-      horizons.raise('i', 'client', 'web', client)
-      horizons.raise('i', 'everyone', '', everyone)
+      horizons.raise('i', 'client', 'web', client, 9999)
+      horizons.raise('i', 'everyone', '', everyone, 9999)
       expect(horizons.isOver(session({ clientId: 'web', startedAt: 300 }))).toBe(true)
       expect(horizons.isOver(session({ clientId: 'web', startedAt: 301 }))).toBe(false)
     }
@@ -86,8 +108,8 @@ describe('a client, and everyone', () => {
 
   test('never move back', () => {
     const horizons = new MemoryHorizons()
-    horizons.raise('i', 'everyone', '', 300)
-    horizons.raise('i', 'everyone', '', 100)
+    horizons.raise('i', 'everyone', '', 300, 9999)
+    horizons.raise('i', 'everyone', '', 100, 9999)
     expect(horizons.isOver(session({ startedAt: 300 }))).toBe(true)
   })
 })

@@ -118,9 +118,9 @@ describe('memoryStore', () => {
 
   test('a kick-out is kept for as long as the store was told', async () => {
     const { clock, store, kickOut } = setup()
-    await kickOut({ session: '0-a' })
+    await kickOut({ client: 'web' })
     const { check } = store.revocations()
-    const claims = { iss: issuer, aud: 'x', exp: 9e9, sid: '0-a' }
+    const claims = { iss: issuer, aud: 'x', exp: 9e9, iat: 1, client_id: 'web' }
     clock.advance(59_999)
     expect(check(claims)).toMatchObject({ revoked: true })
     clock.advance(1)

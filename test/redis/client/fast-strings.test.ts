@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from '@jest/globals'
 
-const root = join(import.meta.dirname, '../..')
-const source = pathToFileURL(join(root, 'src/redis/fast-strings.ts')).href
+const root = join(import.meta.dirname, '../../..')
+const source = pathToFileURL(join(root, 'src/redis/client/fast-strings.ts')).href
 
 /** Only V8 itself tells, and in a process that has just started. */
 const program = `

@@ -120,13 +120,13 @@ describe('an entry', () => {
 
 describe('a look-up key', () => {
   test('is read with and without version and reason', () => {
-    expect(decodeFact('12:34:why: because')).toEqual({
+    expect(decodeFact('12:34:epoch:id:why: because')).toEqual({
       at: 12,
       version: 34,
       reason: 'why: because',
     })
-    expect(decodeFact('12::')).toEqual({ at: 12 })
-    expect(decodeFact('12::line\nbreak')).toEqual({ at: 12, reason: 'line\nbreak' })
+    expect(decodeFact('12::epoch:id:')).toEqual({ at: 12 })
+    expect(decodeFact('12::epoch:id:line\nbreak')).toEqual({ at: 12, reason: 'line\nbreak' })
     expect(decodeFact(undefined)).toBeUndefined()
   })
 

@@ -76,7 +76,11 @@ describe('ready', () => {
   test('waits until the whole window is there, and not a moment less', async () => {
     const { server } = await start()
     const { log, close } = createLog(template(server), { issuer })
-    const publish = async (id: string) => log.publish({ issuer, level: 'subject', id }, {})
+    const publish = async (id: string) =>
+      log.publish(
+        { issuer, level: 'subject', id },
+        { reason: undefined, by: undefined, at: undefined },
+      )
     for (let batch = 0; batch < 6; batch++) {
       await Promise.all(
         Array.from({ length: 500 }, async (_, index) => publish(`${batch} ${index}`)),

@@ -39,6 +39,8 @@ export function createFaultyRedis(address: { host: string; port: number }): Faul
 
   template.duplicate = (...args: Parameters<typeof duplicate>) => {
     const copy = duplicate(...args)
+    // A reader does not reconnect by itself. It follows the log in the background, beside every operation.
+    if (args[0]?.retryStrategy === null) return copy
     const send = copy.sendCommand.bind(copy)
     copy.sendCommand = (command, ...rest) => {
       if (isWatching && !ofConnections.has(command.name) && fault?.index === sent++) {
