@@ -13,10 +13,9 @@ import { readRequiredScopes } from '../guard/scopes.ts'
 import { isIdentifier } from '../identifier.ts'
 import type { Issuer } from '../issuer/index.ts'
 import { assertOptions, optionError, readString } from '../options.ts'
-import { revocationLevels } from '../revocation/revocation.ts'
+import { type KickOutAuthor, revocationLevels } from '../revocation/revocation.ts'
 import {
   type AuditedRevocations,
-  type KickOutAuthor,
   type KickOutQuery,
   type KickOutResult,
   type Revocations,

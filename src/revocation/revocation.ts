@@ -1,6 +1,5 @@
 import type { AccessTokenClaims } from '../auth.ts'
 import type { Clock } from '../clock.ts'
-import type { KickOutRecord } from './revocations.ts'
 
 /** The largest `clockToleranceSeconds` that a guard may have. */
 export const maxClockToleranceSeconds = 600
@@ -15,6 +14,11 @@ export const expiryMarginMs = 2 * maxClockToleranceSeconds * 1000
 export const revocationLevels = ['token', 'session', 'subject', 'client', 'everyone'] as const
 
 export type RevocationLevel = (typeof revocationLevels)[number]
+
+/** An admin who kicked somebody out: a user, or a client where the token has no subject. */
+export type KickOutAuthor =
+  | { readonly issuer: string; readonly subject: string; readonly client?: never }
+  | { readonly issuer: string; readonly client: string; readonly subject?: never }
 
 /** One kick-out, as stores keep it and the stream carries it. */
 export interface Revocation {
@@ -32,7 +36,7 @@ export interface Revocation {
   readonly version?: number
   readonly reason?: string
   /** Who did it: an admin, or what the application said. */
-  readonly by?: KickOutRecord['by']
+  readonly by?: string | KickOutAuthor
 }
 
 /** What a denylist holds of a revocation: just enough to decide and to explain. */

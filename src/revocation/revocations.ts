@@ -2,7 +2,7 @@ import type { AccessTokenClaims } from '../auth.ts'
 import type { RevocationsState } from '../events.ts'
 import type { Clock } from '../clock.ts'
 import { assertOptions, optionError, readNumber } from '../options.ts'
-import type { Revocation, RevocationVerdict } from './revocation.ts'
+import type { KickOutAuthor, Revocation, RevocationVerdict } from './revocation.ts'
 import { type KickOutTarget, readReason } from './target.ts'
 
 /**
@@ -91,11 +91,6 @@ export interface Revocations {
   /** The same for a token that was issued at a moment (milliseconds), where the retention was raised in between. */
   retentionSecondsFor?(issuedAtMs: number): number
 }
-
-/** An admin who kicked somebody out: a user, or a client where the token has no subject. */
-export type KickOutAuthor =
-  | { readonly issuer: string; readonly subject: string; readonly client?: never }
-  | { readonly issuer: string; readonly client: string; readonly subject?: never }
 
 /** One line of the history of kick-outs. */
 export interface KickOutRecord {
