@@ -70,6 +70,25 @@ function refreshFigures({ perSecond, bytes, rotations }) {
   ]
 }
 
+function dpopFigures({ proofs, store }) {
+  const what = 'DPoP: requests/s against express-oauth2-jwt-bearer, which does not refuse replays'
+  return [
+    [
+      'dpop.peer',
+      what,
+      ratio(proofs, 'kickout-dpop', 'express-oauth2-jwt-bearer-dpop'),
+      atLeast(1.2),
+    ],
+    [
+      'dpop.full',
+      'replay store in memory, full: share of claims that are 503',
+      store.refused / store.claims,
+      atLeast(1),
+    ],
+    ['dpop.memory', 'and growth of memory meanwhile, MB', store.growthMegabytes, atMost(1)],
+  ]
+}
+
 function latencyFigures({ inForce }) {
   return [
     [
@@ -127,6 +146,7 @@ const figuresOfScenario = {
   hot: hotFigures,
   cold: coldFigures,
   refresh: refreshFigures,
+  dpop: dpopFigures,
   latency: latencyFigures,
   check: checkFigures,
   boot: bootFigures,

@@ -4,6 +4,7 @@ export const scenarioNames = [
   'hot',
   'cold',
   'refresh',
+  'dpop',
   'latency',
   'check',
   'boot',

@@ -10,6 +10,12 @@ function table(columns, rows) {
   return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
+const baselines = {
+  nothing: 'do-nothing',
+  floor: 'the floor',
+  'express-oauth2-jwt-bearer-dpop': 'the peer',
+}
+
 function raceTable(race, labels, baseline) {
   const rows = Object.entries(race)
     .map(([name, { perSecond, cpuMicros, coreShare }]) => ({
@@ -21,13 +27,7 @@ function raceTable(race, labels, baseline) {
     }))
     .sort((a, b) => b.ratio - a.ratio)
   return table(
-    [
-      'what',
-      `against ${baseline === 'nothing' ? 'do-nothing' : 'the floor'}`,
-      'per second',
-      'CPU, us each',
-      'of its core, %',
-    ],
+    ['what', `against ${baselines[baseline]}`, 'per second', 'CPU, us each', 'of its core, %'],
     rows.map((row) => [
       row.label,
       row.ratio.toFixed(2),
@@ -60,6 +60,13 @@ const sections = {
       '## Refresh grants, ES256, one Redis',
       raceTable(perSecond, issuerLabels, 'floor'),
       table(['Redis bytes per session', 'after 1 refresh', `after ${count(rotations)}`], weights),
+    ].join('\n\n')
+  },
+  dpop({ proofs, store: { entries, claims, refused, growthMegabytes } }) {
+    return [
+      '## DPoP: a known token and a new proof (ES256) with each request',
+      raceTable(proofs, guardLabels, 'express-oauth2-jwt-bearer-dpop'),
+      `A replay store in memory with ${count(entries)} ids: of ${count(claims)} more ${count(refused)} were 503, and memory grew by ${growthMegabytes.toFixed(1)} MB.`,
     ].join('\n\n')
   },
   latency({ kickOutsPerSecond, requestsPerSecond, ...moments }) {

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -32,6 +32,11 @@ export function makeKey(algorithm) {
     publicJwk: { ...publicKey.export({ format: 'jwk' }), ...named },
     publicPem: publicKey.export({ format: 'pem', type: 'spki' }),
   }
+}
+
+/** The SHA-256 thumbprint of an EC key, RFC 7638. */
+export function thumbprintOf({ crv, kty, x, y }) {
+  return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url')
 }
 
 /** Claims of RFC 9068, as the issuer of this package writes them. */

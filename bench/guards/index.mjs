@@ -8,9 +8,13 @@ export const guardLabels = {
   'mcp-sdk': "the MCP SDK's `requireBearerAuth` over jose",
   'express-oauth2-jwt-bearer': 'express-oauth2-jwt-bearer',
   'express-jwt': 'express-jwt + jwks-rsa',
+  'kickout-dpop': '`requireAuth` with `dpop` + Redis revocations, replays refused',
+  'express-oauth2-jwt-bearer-dpop': 'express-oauth2-jwt-bearer with `dpop`, replays accepted',
   'express-jwt-redis': 'express-jwt + jwks-rsa + a Redis look-up per request',
 }
 
-export const hotGuards = Object.keys(guardLabels)
+/** Their tokens are bound to keys, and each request has a proof. */
+export const dpopGuards = ['kickout-dpop', 'express-oauth2-jwt-bearer-dpop']
+export const hotGuards = Object.keys(guardLabels).filter((name) => !dpopGuards.includes(name))
 /** The floor remembers tokens without end, so it has no cold. */
 export const coldGuards = hotGuards.filter((name) => name !== 'floor')

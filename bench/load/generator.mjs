@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { answer } from '../processes/child.mjs'
 import { pressWithAutocannon } from './autocannon.mjs'
 import { floodWithGarbage } from './garbage.mjs'
+import { pressWithProofs } from './proofs.mjs'
 import { refreshAsFastAsPossible, refreshEach } from './refresh.mjs'
 import { pressSteadily } from './steady.mjs'
 import { pressWithWrk } from './wrk.mjs'
@@ -23,6 +24,7 @@ answer({
     return press({ connections: 32, tokens, tokensFile, ...job })
   },
   pressSteadily: (job) => pressSteadily({ tokens, ...job }),
+  pressWithProofs,
   refresh: refreshAsFastAsPossible,
   refreshEach,
   flood: floodWithGarbage,
