@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { Redis } from 'ioredis'
 import { isUnavailableError } from '../../src/index.ts'
@@ -6,6 +8,7 @@ import { useRedis } from '../support/redis-for-tests.ts'
 import { startRedis } from '../support/redis-server.ts'
 import { useCleanup } from './support/deployment.ts'
 
+const docs = readFileSync(join(import.meta.dirname, '../../docs/sender-constrained.md'), 'utf8')
 const redis = useRedis()
 const { closing, template } = useCleanup()
 
@@ -80,6 +83,20 @@ describe('redisReplayStore', () => {
     await isUnavailable(makeStore(server, 'kickout').claim('a', 'third', 60_000))
     await server.stop()
     await isUnavailable(store.claim('a', 'fourth', 60_000))
+  })
+
+  test('the user that the docs name has enough rights for it, and for nothing else', async () => {
+    const server = closing(await startRedis())
+    const [, rule = ''] = /^ACL SETUSER kickout-replay (.*)$/m.exec(docs) ?? []
+    const admin = closing(new Redis({ host: server.host, port: server.port }))
+    await admin.call('ACL', 'SETUSER', 'kickout-replay', ...rule.split(' '))
+    const as = { username: 'kickout-replay', password: 'secret' }
+    const store = closing(redisReplayStore(template(server, as)))
+    expect(await store.claim('a', 'id', 10_000)).toBe(true)
+    expect(await store.claim('a', 'id', 10_000)).toBe(false)
+    const client = template(server, as)
+    await expect(client.set('{kickout:0}:session:x', '1')).rejects.toThrow(/NOPERM/)
+    await expect(client.del('{kickout:replay:0}:since')).rejects.toThrow(/NOPERM/)
   })
 
   test('wrong options are a TypeError', () => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals'
 import ts from 'typescript'
 
 /*
- * Every ```ts block of README.md compiles against src, with the strictness of this repository. Each block is a module
+ * Every ```ts block of these pages compiles against src, with the strictness of this repository. Each block is a module
  * of its own. What a block takes for granted (`declare const user: { id: string }`) stands in an HTML comment that
  * begins with `given` right above it:
  *
@@ -20,7 +20,6 @@ interface Block {
 }
 
 const root = join(import.meta.dirname, '../..')
-const readme = join(root, 'README.md')
 
 describe('a block of code', () => {
   test('is found with what it takes for granted, at its line', () => {
@@ -60,8 +59,8 @@ describe('a block of code', () => {
   })
 })
 
-describe('README.md', () => {
-  const blocks = blocksOf(readFileSync(readme, 'utf8'))
+describe.each(['README.md', 'docs/sender-constrained.md'])('%s', (page) => {
+  const blocks = blocksOf(readFileSync(join(root, page), 'utf8'))
 
   test('shows code', () => {
     expect(blocks.length).toBeGreaterThan(0)
