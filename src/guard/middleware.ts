@@ -42,7 +42,8 @@ export interface AuthHandler extends RequestHandler {
    */
   authenticate(req: AuthenticatedRequest, options?: { token?: string }): Promise<Auth>
   /**
-   * Resolves when keys are fetched and the revocations are complete, however long that takes.
+   * Resolves when keys are fetched, the revocations are complete, and with `dpop` the replay store can vouch for new proofs,
+   * however long that takes.
    *
    * @throws Error where waiting is no use, such as metadata of another issuer or an unfit Redis
    */
@@ -228,7 +229,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     async ready() {
       start()
       const keySets = [...trusts.values()].map(async ({ keySet }) => keySet.ready())
-      await Promise.all([...keySets, revocations?.ready()])
+      await Promise.all([...keySets, revocations?.ready(), possession?.ready()])
     },
     async close() {
       closed = true

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import type { ReplayStore } from '../replay/replay-store.ts'
 import type { CommandConnection } from './client/connection.ts'
-import { toUnavailable } from './client/failure.ts'
+import { isUnfit, toUnavailable, toUnfit } from './client/failure.ts'
 import { inspect } from './client/server-check.ts'
 import type { ReplayStoreSettings } from './options.ts'
 import { claimScript } from './scripts/claim.ts'
@@ -16,6 +17,8 @@ export interface RedisReplayStore extends ReplayStore {
 const claimBudgetMs = 500
 /** Over how many hash tags, and so slots of a Cluster, ids are spread. */
 const buckets = 16
+/** How long `ready` waits between two attempts. */
+const retryMs = 200
 
 /**
  * Claims on Redis: one script, and so one round trip, each. A full Redis refuses to write, and one that may evict keys is
@@ -28,6 +31,8 @@ export class RedisClaims implements RedisReplayStore {
   /** By bucket, on this process's clock. */
   readonly #since = new Array<number>(buckets).fill(Number.NEGATIVE_INFINITY)
   #inspectedConnection = 0
+  #unfit: Error | undefined
+  #isClosed = false
 
   constructor(connection: CommandConnection, settings: ReplayStoreSettings) {
     this.#connection = connection
@@ -41,24 +46,49 @@ export class RedisClaims implements RedisReplayStore {
   async claim(namespace: string, id: string, ttlMs: number): Promise<boolean> {
     const digest = createHash('sha256').update(`${namespace.length}:${namespace}${id}`).digest()
     const bucket = digest.readUInt8(0) % buckets
+    return this.#claim(bucket, digest.toString('base64url'), Math.max(1, Math.ceil(ttlMs)))
+  }
+
+  /** Waits for Redis however long that takes, and begins to remember in every slot. */
+  async ready(): Promise<void> {
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      try {
+        await this.#claim(bucket, '', 0)
+      } catch (error) {
+        // Waiting does not heal a Redis that is set up in a way that cannot work.
+        if (this.#isClosed || this.#unfit) throw this.#unfit ?? error
+        await setTimeout(retryMs, undefined, { ref: false })
+        bucket--
+      }
+    }
+    const waitMs = Math.ceil(this.remembersSinceMs / 1000) * 1000 - Date.now()
+    if (waitMs > 0) await setTimeout(waitMs, undefined, { ref: false })
+  }
+
+  async #claim(bucket: number, id: string, ttlMs: number): Promise<boolean> {
     const { keyPrefix, prefix } = this.#settings
     const base = `${keyPrefix}{${prefix}:replay:${bucket}}:`
-    const keys = { marker_key: `${base}since`, id_key: `${base}id:${digest.toString('base64url')}` }
+    const keys = { marker_key: `${base}since`, id_key: `${base}id:${id}` }
+    const hasSeenMarker = this.#since[bucket] !== Number.NEGATIVE_INFINITY
+    const values = { ttl_ms: ttlMs, has_seen_marker: hasSeenMarker ? 1 : 0 }
     try {
       await this.#inspect(keys.marker_key)
-      const { isFirst, remembersForMs } = await this.#connection.run(
+      const { isFirst, remembersForMs, isRounded } = await this.#connection.run(
         claimBudgetMs,
-        async (client) => claimScript(client, keys, { ttl_ms: Math.ceil(ttlMs) }),
+        async (client) => claimScript(client, keys, values),
       )
-      // Of the moment of the answer, so never earlier than by the clock of Redis.
-      this.#since[bucket] = Date.now() - remembersForMs
+      // Of the moment of the answer, so never earlier than by the clock of Redis, unless it was rounded there too.
+      const since = Date.now() - remembersForMs
+      this.#since[bucket] = isRounded ? Math.floor(since / 1000) * 1000 : since
       return isFirst
     } catch (error) {
+      if (isUnfit(error)) this.#unfit = toUnfit(error)
       throw toUnavailable('replay', 'The replay store cannot be asked', error)
     }
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#connection.close()
     return Promise.resolve()
   }
@@ -71,5 +101,6 @@ export class RedisClaims implements RedisReplayStore {
       inspect(await this.#connection.nodeOf(client, key)),
     )
     this.#inspectedConnection = this.#connection.connectionNumber
+    this.#unfit = undefined
   }
 }

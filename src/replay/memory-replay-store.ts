@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { type Clock, systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
 import { assertOptions, readNumber } from '../options.ts'
@@ -6,7 +7,7 @@ import type { ReplayStore } from './replay-store.ts'
 
 export interface MemoryReplayStoreOptions {
   /**
-   * Ids remembered at once, some 150 bytes each. Past that, `claim` rejects until some have expired.
+   * Ids remembered at once, some 100 bytes each. Past that, `claim` rejects until some have expired.
    *
    * @defaultValue 100000
    */
@@ -52,6 +53,12 @@ export class MemoryReplayStore implements ReplayStore {
   /** The beginning of the process, on the wall clock as it stands now. */
   get remembersSinceMs(): number {
     return this.#clock.now() - this.#clock.monotonic()
+  }
+
+  async ready(): Promise<void> {
+    const beganMs = this.remembersSinceMs
+    const waitMs = Math.ceil(beganMs / 1000) * 1000 - this.#clock.now()
+    if (waitMs > 0) await setTimeout(waitMs, undefined, { ref: false })
   }
 
   async claim(namespace: string, id: string, ttlMs: number): Promise<boolean> {

@@ -18,4 +18,9 @@ export interface ReplayStore {
    * before that moment may have been used without the store knowing. Absent: since ever.
    */
   readonly remembersSinceMs?: number
+  /**
+   * Resolves when the store can vouch for everything that is issued from now on: in the second after the one that it began
+   * to remember in, since `iat` has whole seconds. A guard that it was given to waits for it in its own `ready()`.
+   */
+  ready?(): Promise<void>
 }

@@ -57,6 +57,17 @@ describe('memoryReplayStore', () => {
     expect(Math.abs((store.remembersSinceMs ?? 0) - performance.timeOrigin)).toBeLessThan(1000)
   })
 
+  test('it is ready in the second after the one that the process began in', async () => {
+    const young = new FakeClock(Date.UTC(2026, 0, 1) + 400)
+    Object.assign(young, { monotonic: () => 100 })
+    const started = performance.now()
+    await new MemoryReplayStore({}, young).ready()
+    expect(performance.now() - started).toBeGreaterThan(590)
+    const later = performance.now()
+    await make().ready()
+    expect(performance.now() - later).toBeLessThan(100)
+  })
+
   test.each([0, -1, 1.5, '5', Number.NaN])('maxEntries %p is a TypeError', (maxEntries) => {
     expect(() => memoryReplayStore({ maxEntries: maxEntries as number })).toThrow(
       /memoryReplayStore: option "maxEntries"/,

@@ -78,6 +78,11 @@ export class DpopBinding {
     return this.#settings.isRequired
   }
 
+  /** Resolves when the replay store can vouch for proofs that are made from now on. */
+  async ready(): Promise<void> {
+    await this.#replay.ready?.()
+  }
+
   /** The nonce for the client's next proof, where proofs must have one. */
   nextNonce(thumbprint: string): string | undefined {
     return this.#settings.nonceSecret === undefined ? undefined : this.#nonces.make(thumbprint)

@@ -54,6 +54,10 @@ export class Possession {
       : this.#dpop?.assertProof(verified.token, jkt, presentation)
   }
 
+  async ready(): Promise<void> {
+    await this.#dpop?.ready()
+  }
+
   /** The `DPoP-Nonce` of an accepted request. */
   nextNonce({ confirmation }: VerifiedToken): string | undefined {
     return confirmation?.jkt === undefined ? undefined : this.#dpop?.nextNonce(confirmation.jkt)
