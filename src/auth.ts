@@ -29,21 +29,31 @@ export interface AccessTokenClaims {
   readonly [claim: string]: unknown
 }
 
+/** What changes an array. Calling one of these on a frozen array throws. */
+type Mutator =
+  'push' | 'pop' | 'shift' | 'unshift' | 'splice' | 'sort' | 'reverse' | 'fill' | 'copyWithin'
+
+/**
+ * A frozen array of strings. It is an array to whatever asks for `string[]`, such as the `AuthInfo` of the MCP SDK, and a
+ * call that would change it does not compile.
+ */
+export type FrozenStrings = string[] & { readonly [Name in Mutator]: never }
+
 /** What a guarded handler knows about the caller. A superset of what express-oauth2-jwt-bearer and the MCP SDK set. */
 export interface Auth<Claims extends object = AccessTokenClaims> {
   /** The token as it was sent. */
-  token: string
-  header: JWTHeaderParameters
-  payload: Claims
-  issuer: string
-  subject?: string
+  readonly token: string
+  readonly header: JWTHeaderParameters
+  readonly payload: Claims
+  readonly issuer: string
+  readonly subject?: string
   /** The `sid` claim. */
-  sessionId?: string
+  readonly sessionId?: string
   /** The first there is of `client_id`, `azp`, `cid` (Okta) and `appid` (Entra ID); empty when the token names none. */
-  clientId: string
-  scopes: string[]
+  readonly clientId: string
+  readonly scopes: FrozenStrings
   /** The `exp` claim, seconds. */
-  expiresAt: number
+  readonly expiresAt: number
   /**
    * Aborts when this token is kicked out or expires, with an `AuthError` as its reason (`revoked` or `expired`). Made on
    * first use; close open streams with it. A refresh does not abort it.

@@ -14,7 +14,8 @@ export type GuardEvent =
       readonly issuer: string
       readonly keys: number
       /** Keys of the set that were left out as unfit (too short, foreign use, …). */
-      readonly dropped: number
+      /** Keys that were left out, with the reason. */
+      readonly dropped: readonly { readonly kid: string | undefined; readonly why: string }[]
     }
   | {
       readonly type: 'jwks.failed'

@@ -193,7 +193,12 @@ export function isLoopbackHost(hostname: string): boolean {
   return loopback.test(hostname)
 }
 
-/** Whether a URL may be trusted to fetch from or to name an issuer: `https:`, or `http:` on a loopback host. */
-export function isSecureUrl(url: URL): boolean {
-  return url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname))
+/**
+ * Whether a URL may be trusted to fetch from or to name an issuer: `https:`, or `http:` on a loopback host.
+ *
+ * @param allowsHttp - `http:` on any host, where the application said so
+ */
+export function isSecureUrl(url: URL, allowsHttp = false): boolean {
+  const isPlain = url.protocol === 'http:' && (allowsHttp || loopback.test(url.hostname))
+  return url.protocol === 'https:' || isPlain
 }

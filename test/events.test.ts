@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { emitterOf, type GuardEvent } from '../src/events.ts'
 
-const facts = { type: 'jwks.refreshed', issuer: 'i', keys: 1, dropped: 0 } as const
+const facts = { type: 'jwks.refreshed', issuer: 'i', keys: 1, dropped: [] } as const
 
 test('adds the moment', () => {
   const seen: GuardEvent[] = []

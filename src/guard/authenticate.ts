@@ -1,3 +1,4 @@
+import type { AccessTokenClaims } from '../auth.ts'
 import type { Clock } from '../clock.ts'
 import { AuthError, UnavailableError } from '../errors.ts'
 import type { RevocationVerdict } from '../revocation/revocation.ts'
@@ -52,9 +53,22 @@ function checkRevocation(
   revocations: Revocations | undefined,
 ): VerifiedToken | Promise<VerifiedToken> {
   if (!revocations) return verified
+  const checked = checkClaims(verified, verified.claims, revocations)
+  if (verified.aliases.length === 0) return checked
+  const all = verified.aliases.map((claims) => checkClaims(verified, claims, revocations))
+  return [checked, ...all].some(isPromise)
+    ? Promise.all([checked, ...all]).then(() => verified)
+    : verified
+}
+
+function checkClaims(
+  verified: VerifiedToken,
+  claims: AccessTokenClaims,
+  revocations: Revocations,
+): VerifiedToken | Promise<VerifiedToken> {
   let verdict
   try {
-    verdict = revocations.check(verified.claims)
+    verdict = revocations.check(claims)
   } catch (error) {
     throw toUnavailable(error)
   }

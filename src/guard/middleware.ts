@@ -11,7 +11,7 @@ import type { PresentingRequest } from './binding/presentation.ts'
 import { setHeaders, toErrorBody, writeErrorHeaders, writeHeaders } from './challenge.ts'
 import { withEnvironment } from './environment.ts'
 import type { Fetch } from './keys/fetch-json.ts'
-import { KeySet } from './keys/key-set.ts'
+import { IssuerDirectory } from './issuer-directory.ts'
 import {
   findAuth,
   findGuardContext,
@@ -22,9 +22,10 @@ import {
 } from './request-auth.ts'
 import type { RequireAuthOptions } from './require-auth-options.ts'
 import { type GuardSettings, readSettings } from './options.ts'
+import type { RouteHandler } from './route-handler.ts'
 import { Signals } from './signals.ts'
 import { VerifiedCache } from './token/verified-cache.ts'
-import { type Trust, type VerifiedToken, Verifier } from './token/verifier.ts'
+import { type VerifiedToken, Verifier } from './token/verifier.ts'
 
 /** The parts of a request that a guard reads, as Node's `IncomingMessage` has them. */
 export interface AuthenticatedRequest extends PresentingRequest {
@@ -32,7 +33,7 @@ export interface AuthenticatedRequest extends PresentingRequest {
 }
 
 /** What `requireAuth` returns: a handler with a beginning and an end. */
-export interface AuthHandler extends RequestHandler {
+export interface AuthHandler extends RouteHandler {
   /**
    * Makes every check of the middleware without a response: for WebSocket upgrades, other frameworks and tests. Sets no
    * `req.auth` and writes no header; the headers of a refusal stand on the error.
@@ -80,16 +81,12 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const { clock } = deps
   const { revocations, bindings, clockToleranceSeconds } = settings
   const emit = emitterOf(settings.onEvent)
-  const trusts = new Map<string, Trust>(
-    settings.trusts.map(({ audience, keySet }) => [
-      keySet.issuer,
-      { issuer: keySet.issuer, audience, keySet: new KeySet(keySet, { ...deps, emit }) },
-    ]),
-  )
+  const keyDeps = { ...deps, fetch: settings.fetch ?? deps.fetch, emit }
+  const issuers = new IssuerDirectory(settings.trusts, keyDeps)
   const verifier = new Verifier(
     {
       ...settings,
-      trusts,
+      trusts: issuers,
       checksRevocations: revocations !== undefined,
       retentionSecondsFor: (issuedAtMs) =>
         revocations?.retentionSecondsFor?.(issuedAtMs) ?? revocations?.retentionSeconds,
@@ -106,7 +103,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       bearer: bindings.dpop?.isRequired !== true,
       dpopAlgorithms: bindings.dpop?.algorithms.join(' '),
     },
-    trusts: (issuer) => trusts.has(issuer),
+    trusts: (issuer) => issuers.trusts(issuer),
     rejected: ({ code, reason }) => {
       emit({ type: 'auth.rejected', code, reason })
     },
@@ -207,7 +204,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       .catch(next)
   }
 
-  return Object.assign(handler, {
+  return Object.assign(handler as RouteHandler, {
     async authenticate(req: Request, { token: given }: { token?: string } = {}) {
       const scheme = given === undefined ? presentedScheme(req) : undefined
       try {
@@ -228,13 +225,12 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     },
     async ready() {
       start()
-      const keySets = [...trusts.values()].map(async ({ keySet }) => keySet.ready())
-      await Promise.all([...keySets, revocations?.ready(), possession?.ready()])
+      await Promise.all([issuers.ready(), revocations?.ready(), possession?.ready()])
     },
     async close() {
       closed = true
       signals.close()
-      for (const { keySet } of trusts.values()) keySet.close()
+      issuers.close()
       await deps.ownRevocations?.close()
     },
   })
@@ -247,7 +243,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
  * The connection is closed rather than the response ended where a body of known length is under way, since the client
  * must not take a part of it for all of it.
  */
-export function cutOnKickOut(): RequestHandler {
+export function cutOnKickOut(): RouteHandler {
   return function cutOnKickOut(req, res, next) {
     const auth = findAuth(req)
     if (!auth) {

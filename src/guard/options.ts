@@ -15,16 +15,18 @@ import { maxClockToleranceSeconds } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { type BindingSettings, readBindings } from './binding/options.ts'
 import type { ChallengeSettings } from './challenge.ts'
-import { defaultAlgorithms, supportedAlgorithms } from './keys/jwks.ts'
+import { supportedAlgorithms } from './keys/jwks.ts'
 import type { JwksCacheOptions } from './keys/key-set.ts'
 import type { RequireAuthOptions } from './require-auth-options.ts'
-import { readTrusts, type TrustSettings } from './trusts.ts'
+import { readTrusts, type TrustSource } from './trusts.ts'
 
 const where = 'requireAuth'
 
 /** Checked options, nothing optional about them. */
 export interface GuardSettings extends Pick<ChallengeSettings, 'realm' | 'resourceMetadataUrl'> {
-  readonly trusts: readonly TrustSettings[]
+  readonly trusts: TrustSource
+  readonly fetch: typeof fetch | undefined
+  readonly maxTokenBytes: number
   readonly algorithms: ReadonlySet<string>
   readonly strict: boolean
   readonly clockToleranceSeconds: number
@@ -40,12 +42,18 @@ export interface GuardSettings extends Pick<ChallengeSettings, 'realm' | 'resour
 const optionNames = [
   'issuer',
   'audience',
+  'clientIds',
   'jwksUri',
   'jwks',
+  'claims',
+  'allowIdTokenClaims',
+  'dangerouslyAllowHttp',
+  'fetch',
   'algorithms',
   'strict',
   'clockToleranceSeconds',
   'maxTokenAgeSeconds',
+  'maxTokenBytes',
   'credentials',
   'getToken',
   'revocations',
@@ -64,12 +72,14 @@ export const guardDefaults = {
   clockToleranceSeconds: 5,
   credentials: 'required',
   maxCachedTokens: 10_000,
+  maxTokenBytes: 8192,
+  dangerouslyAllowHttp: false,
   realm: 'api',
   jwksCache: { maxAgeSeconds: 600, cooldownSeconds: 30, timeoutMs: 5000, maxStaleSeconds: 86_400 },
 } as const
 
 function readAlgorithms(value: unknown): ReadonlySet<string> {
-  if (value === undefined) return new Set(defaultAlgorithms)
+  if (value === undefined) return new Set(supportedAlgorithms)
   if (!Array.isArray(value))
     throw optionError(where, 'algorithms', 'must be a list of algorithm names')
   const algorithms = readStrings(where, 'algorithms', value) ?? []
@@ -119,12 +129,11 @@ function readRevocations(value: unknown): Revocations | undefined {
 }
 
 /** A kick-out of an issuer that this guard does not trust would be confirmed and would put no token out. */
-function assertSameIssuer(
-  revocations: Revocations | undefined,
-  trusts: readonly TrustSettings[],
-): void {
+function assertSameIssuer(revocations: Revocations | undefined, source: TrustSource): void {
+  // A function says only later which issuers it trusts.
+  if (source.kind === 'resolver') return
   const issuer = revocations?.issuer
-  const trusted = trusts.map(({ keySet }) => keySet.issuer)
+  const trusted = source.trusts.map(({ keySet }) => keySet.issuer)
   if (issuer === undefined || trusted.includes(issuer)) return
   throw optionError(
     where,
@@ -168,6 +177,13 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
             fallback: 0,
             min: 1,
           }),
+    fetch: readFunction(where, 'fetch', options.fetch),
+    maxTokenBytes: readNumber(where, 'maxTokenBytes', options.maxTokenBytes, {
+      fallback: defaults.maxTokenBytes,
+      min: 1,
+      max: 65_536,
+      integer: true,
+    }),
     credentials: readChoice(
       where,
       'credentials',
@@ -188,7 +204,7 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
     onEvent: readFunction(where, 'onEvent', options.onEvent),
     bindings: readBindings(
       options,
-      trusts.map(({ keySet }) => keySet.issuer),
+      trusts.kind === 'list' ? trusts.trusts.map(({ keySet }) => keySet.issuer) : [],
     ),
   }
 }

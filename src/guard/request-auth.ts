@@ -1,5 +1,5 @@
 import type { JWTHeaderParameters } from 'jose'
-import type { AccessTokenClaims, Auth } from '../auth.ts'
+import type { AccessTokenClaims, Auth, FrozenStrings } from '../auth.ts'
 import type { AuthError, UnavailableError } from '../errors.ts'
 import type { Scheme } from './bearer.ts'
 import type { ChallengeSettings } from './challenge.ts'
@@ -28,7 +28,7 @@ export class RequestAuth implements Auth {
   declare readonly subject?: string
   declare readonly sessionId?: string
   readonly clientId: string
-  readonly scopes: string[]
+  readonly scopes: FrozenStrings
   readonly expiresAt: number
   readonly #context: RequestAuthContext
   readonly #verified: VerifiedToken

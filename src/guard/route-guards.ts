@@ -2,12 +2,13 @@ import type { RequestHandler } from 'express'
 import { AuthError } from '../errors.ts'
 import { writeHeaders } from './challenge.ts'
 import { findAuth, findGuardContext, presentedSchemeOf } from './request-auth.ts'
+import type { RouteHandler } from './route-handler.ts'
 import { readRequiredScopes } from './scopes.ts'
 
 type Decision = (auth: NonNullable<ReturnType<typeof findAuth>>) => AuthError | undefined
 
 /** The frame of every route guard: it needs a `requireAuth` in front, and challenges the way that one does. */
-function routeGuard(name: string, decide: Decision, scopes?: readonly string[]): RequestHandler {
+function routeGuard(name: string, decide: Decision, scopes?: readonly string[]): RouteHandler {
   const handler: RequestHandler = (req, res, next) => {
     const auth = findAuth(req)
     const context = findGuardContext(req, auth)
@@ -25,11 +26,11 @@ function routeGuard(name: string, decide: Decision, scopes?: readonly string[]):
     next(error)
   }
   Object.defineProperty(handler, 'name', { value: name })
-  return handler
+  return handler as RouteHandler
 }
 
 /** {@link requireScope} under the name of the one that asks, with scopes that were read already. */
-export function requireScopes(name: string, required: readonly string[]): RequestHandler {
+export function requireScopes(name: string, required: readonly string[]): RouteHandler {
   const decide: Decision = (auth) =>
     required.every((scope) => auth.scopes.includes(scope)) ? undefined : insufficientScope(required)
   return routeGuard(name, decide, required)
@@ -41,7 +42,7 @@ export function requireScopes(name: string, required: readonly string[]): Reques
  * @throws TypeError at creation when no scope is named
  * @see RFC 6750 §3.1 insufficient_scope
  */
-export function requireScope(...scopes: string[]): RequestHandler {
+export function requireScope(...scopes: string[]): RouteHandler {
   return requireScopes('requireScope', readRequiredScopes('requireScope', scopes))
 }
 
@@ -51,7 +52,7 @@ export function requireScope(...scopes: string[]): RequestHandler {
  * @throws TypeError at creation when no scope is named
  * @see RFC 6750 §3.1 insufficient_scope
  */
-export function requireAnyScope(...scopes: string[]): RequestHandler {
+export function requireAnyScope(...scopes: string[]): RouteHandler {
   const sufficient = readRequiredScopes('requireAnyScope', scopes)
   const decide: Decision = (auth) =>
     sufficient.some((scope) => auth.scopes.includes(scope))
@@ -68,16 +69,20 @@ function insufficientScope(scopes: readonly string[]): AuthError {
   )
 }
 
-/** What a claim has to be: this very string, number or boolean, or what a predicate says `true` to. */
+/**
+ * What a claim has to be: this very string, number or boolean (where the claim is an array, one of its members), or what a
+ * predicate says `true` to.
+ */
 export type ClaimExpectation = string | number | boolean | ((value: unknown) => boolean)
 
 /**
- * Lets a request through whose claim has a value, or satisfies a predicate. An absent claim reaches the predicate as
- * `undefined`.
+ * Lets a request through whose claim has a value, or satisfies a predicate. Where the claim is an array, such as `roles` or
+ * `permissions`, a value has to be one of its members; a predicate sees the whole array. An absent claim is 403, and no
+ * predicate is asked.
  *
  * @throws TypeError at creation for a wrong name or expectation
  */
-export function requireClaim(name: string, expected: ClaimExpectation): RequestHandler {
+export function requireClaim(name: string, expected: ClaimExpectation): RouteHandler {
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(
       'requireClaim: the claim must have a name, such as requireClaim("tenant", "acme")',
@@ -89,9 +94,11 @@ export function requireClaim(name: string, expected: ClaimExpectation): RequestH
   const decide: Decision = (auth) => {
     const value = auth.payload[name]
     // Anything but `true` refuses: a promise, which an asynchronous predicate returns, is no answer.
-    const answer: unknown = typeof expected === 'function' ? expected(value) : value === expected
-    const fits = answer === true
-    return fits
+    const answer: unknown =
+      typeof expected === 'function'
+        ? value !== undefined && expected(value)
+        : value === expected || (Array.isArray(value) && value.includes(expected))
+    return answer === true
       ? undefined
       : new AuthError(
           'insufficient_scope',

@@ -14,10 +14,15 @@ import type { VerifiedToken } from './token/verifier.ts'
 const maxTimerMs = 2 ** 31 - 1
 
 interface Watch {
-  readonly claims: AccessTokenClaims
+  /** The claims of the token, and once more for each further name of its user, session or id. */
+  readonly claims: readonly [AccessTokenClaims, ...AccessTokenClaims[]]
   readonly validUntilMs: number
   readonly signal: WeakRef<AbortSignal>
   timer: NodeJS.Timeout | undefined
+}
+
+function watchedIds(level: RevocationLevel, { claims }: Watch): Set<string> {
+  return new Set(claims.flatMap((each) => idsAtLevel(level, each)))
 }
 
 /** The response that a signal belongs to. Until it closes, this guard keeps the signal from being collected. */
@@ -58,7 +63,7 @@ export class Signals {
     const { signal } = controller
     if (this.#closed) return signal
     const watch: Watch = {
-      claims: verified.claims,
+      claims: [verified.claims, ...verified.aliases],
       validUntilMs: verified.validUntilMs,
       signal: new WeakRef(signal),
       timer: undefined,
@@ -100,20 +105,23 @@ export class Signals {
     const abort = (verdict: { revoked: boolean }): void => {
       if (verdict.revoked) this.#abort(watch, 'revoked')
     }
-    try {
-      const verdict = this.#revocations?.check(watch.claims)
-      // Of any make: `check` may be the application's own, and its promise that of a library.
-      if (isThenable(verdict)) Promise.resolve(verdict).then(abort, () => undefined)
-      else if (verdict?.revoked) setImmediate(() => abort(verdict))
-    } catch {
-      // Not provable right now: the request was let in when it was, and the listener tells what comes.
+    for (const claims of watch.claims) {
+      try {
+        const verdict = this.#revocations?.check(claims)
+        // Of any make: `check` may be the application's own, and its promise that of a library.
+        if (isThenable(verdict)) Promise.resolve(verdict).then(abort, () => undefined)
+        else if (verdict?.revoked) setImmediate(() => abort(verdict))
+      } catch {
+        // Not provable right now: the request was let in when it was, and the listener tells what comes.
+      }
     }
   }
 
   #onKickOut(revocation: Revocation): void {
     const watches = this.#index.get(revocation.level)?.get(revocation.id)
     for (const watch of [...(watches ?? [])]) {
-      if (revokes(revocation, watch.claims, this.#clock)) this.#abort(watch, 'revoked')
+      const isRevoked = watch.claims.some((claims) => revokes(revocation, claims, this.#clock))
+      if (isRevoked) this.#abort(watch, 'revoked')
     }
   }
 
@@ -140,7 +148,7 @@ export class Signals {
 
   #add(watch: Watch): void {
     for (const [level, byId] of this.#index) {
-      for (const id of idsAtLevel(level, watch.claims)) {
+      for (const id of watchedIds(level, watch)) {
         const watches = byId.get(id)
         if (watches) watches.add(watch)
         else byId.set(id, new Set([watch]))
@@ -152,7 +160,7 @@ export class Signals {
     clearTimeout(watch.timer)
     this.#collected.unregister(watch)
     for (const [level, byId] of this.#index) {
-      for (const id of idsAtLevel(level, watch.claims)) {
+      for (const id of watchedIds(level, watch)) {
         const watches = byId.get(id)
         watches?.delete(watch)
         if (watches?.size === 0) byId.delete(id)

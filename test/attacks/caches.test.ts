@@ -155,9 +155,9 @@ describe('the cache of verified tokens (1.3)', () => {
     if (!auth) throw new Error('refused')
     const { payload } = auth
     const writes: (() => unknown)[] = [
-      () => auth.scopes.push('admin'),
-      () => (auth.subject = 'admin'),
-      () => (auth.clientId = 'x'),
+      () => (auth.scopes as string[]).push('admin'),
+      () => Object.assign(auth, { subject: 'admin' }),
+      () => Object.assign(auth, { clientId: 'x' }),
       () => Object.assign(auth, { isAdmin: true }),
       () => Object.assign(payload, { sub: 'admin' }),
       () => (payload['roles'] as string[]).push('admin'),

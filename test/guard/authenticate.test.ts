@@ -15,6 +15,7 @@ function setup() {
   const verified = {
     token: 'a.b.c',
     claims: claimsAt(clock.seconds),
+    aliases: [],
     key: { retired: false },
     keySet: { isUsable: () => state.usable },
     validUntilMs: clock.now() + 1000,

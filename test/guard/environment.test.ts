@@ -20,9 +20,13 @@ test('reads these four variables and no other', () => {
 })
 test('makes the whole of a guard from the environment alone', () => {
   const settings = readSettings(withEnvironment(undefined, all))
-  expect(settings.trusts[0]).toMatchObject({
-    audience: ['https://env-api.test'],
-    keySet: { issuer: 'https://env.test', source: { kind: 'address' } },
+  expect(settings.trusts).toMatchObject({
+    trusts: [
+      {
+        audience: ['https://env-api.test'],
+        keySet: { issuer: 'https://env.test', source: { kind: 'address' } },
+      },
+    ],
   })
   expect(settings.revocations?.status()).toEqual({ state: 'starting', stalenessMs: 0, entries: 0 })
 })

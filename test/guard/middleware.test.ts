@@ -362,7 +362,8 @@ describe('requireClaim', () => {
     expect(await decide(requireClaim('n', 1), { n: 1 })).toBe('in')
     expect(await decide(requireClaim('n', 1), { n: '1' })).toBe('claim')
     expect(await decide(requireClaim('n', true), { n: 1 })).toBe('claim')
-    expect(await decide(requireClaim('n', 'a'), { n: ['a'] })).toBe('claim')
+    expect(await decide(requireClaim('n', 'a'), { n: ['b'] })).toBe('claim')
+    expect(await decide(requireClaim('n', 'a'), { n: [['a']] })).toBe('claim')
     expect(
       await decide(
         requireClaim('constructor', (value) => value !== undefined),
@@ -372,7 +373,7 @@ describe('requireClaim', () => {
   })
   test('takes true from a predicate, and neither a promise nor anything truthy', async () => {
     const predicate = (answer: unknown) => requireClaim('n', (() => answer) as () => boolean)
-    expect(await decide(predicate(true), {})).toBe('in')
+    expect(await decide(predicate(true), { n: 1 })).toBe('in')
     for (const answer of [
       false,
       undefined,
@@ -382,7 +383,7 @@ describe('requireClaim', () => {
       Promise.resolve(true),
       Promise.resolve(false),
     ]) {
-      expect(await decide(predicate(answer), {})).toBe('claim')
+      expect(await decide(predicate(answer), { n: 1 })).toBe('claim')
     }
   })
   test.each([

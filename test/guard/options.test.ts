@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { guardDefaults, readSettings } from '../../src/guard/options.ts'
+import type { TrustSettings } from '../../src/guard/trusts.ts'
 import { memoryRevocations } from '../../src/revocation/memory-revocations.ts'
 import { makeSigner } from '../support/make-token.ts'
 
@@ -24,6 +25,8 @@ test('the defaults are those of the contract', () => {
     clockToleranceSeconds: 5,
     credentials: 'required',
     maxCachedTokens: 10_000,
+    maxTokenBytes: 8192,
+    dangerouslyAllowHttp: false,
     realm: 'api',
     jwksCache: {
       maxAgeSeconds: 600,
@@ -38,12 +41,17 @@ test('the defaults are those of the contract', () => {
     maxTokenAgeSeconds: undefined,
     revocations: undefined,
     resourceMetadataUrl: undefined,
-    trusts: [
-      {
-        audience: ['https://api.test'],
-        keySet: { source: { kind: 'discovery' }, cache: guardDefaults.jwksCache },
-      },
-    ],
+    trusts: {
+      kind: 'list',
+      trusts: [
+        {
+          audience: ['https://api.test'],
+          clientIds: undefined,
+          allowIdTokenClaims: [],
+          keySet: { source: { kind: 'discovery' }, cache: guardDefaults.jwksCache },
+        },
+      ],
+    },
   })
 })
 
@@ -169,19 +177,30 @@ test('never prints a value that may be a secret', () => {
   }
 })
 
+/** The listed issuers of checked options. */
+function trustsOf(options: object): readonly TrustSettings[] {
+  const { trusts } = read(options)
+  return trusts.kind === 'list' ? trusts.trusts : []
+}
+
 describe('issuers and keys', () => {
   test('any text is an issuer where the keys are given', () => {
     for (const issuer of ['accounts', 'http://a.test', 'urn:x']) {
-      expect(read({ issuer, jwks }).trusts[0]?.keySet.issuer).toBe(issuer)
+      expect(trustsOf({ issuer, jwks })[0]?.keySet.issuer).toBe(issuer)
     }
   })
-  test('keys come from one place', () => {
+  test('keys beside an address are a first set; beside a list neither has a place', () => {
     const jwksUri = 'https://a.test/k'
-    expect(messageOf({ jwks, jwksUri })).toContain('"jwks" must not stand beside "jwksUri"')
+    expect(trustsOf({ jwks, jwksUri })[0]?.keySet.source).toMatchObject({
+      kind: 'address',
+      url: new URL(jwksUri),
+      first: jwks,
+    })
     const list = [{ issuer: 'https://a.test' }]
     expect(messageOf({ issuer: list, jwks })).toContain('"jwks" must not stand beside a list')
     expect(messageOf({ issuer: list, jwksUri })).toContain('"jwksUri" must not stand beside a list')
-    expect(messageOf({ issuer: [{ ...list[0], jwks, jwksUri }] })).toContain('issuer[0].jwks')
+    expect(messageOf({ issuer: () => undefined, jwksUri })).toContain('or a function')
+    expect(messageOf({ issuer: [{ ...list[0], jwks, jwksUri }] })).toBe('accepted')
   })
   test('an issuer listed twice, an empty list and an unknown member are mistakes', () => {
     const a = { issuer: 'https://a.test' }
@@ -193,7 +212,7 @@ describe('issuers and keys', () => {
   })
   test('a listed issuer has the audience of the guard unless it has its own', () => {
     const issuer = [{ issuer: 'https://a.test' }, { issuer: 'https://b.test', audience: ['own'] }]
-    expect(read({ issuer }).trusts.map(({ audience }) => audience)).toEqual([
+    expect(trustsOf({ issuer }).map(({ audience }) => audience)).toEqual([
       ['https://api.test'],
       ['own'],
     ])
@@ -201,7 +220,7 @@ describe('issuers and keys', () => {
   })
   test('given keys are copied: changing the document later changes nothing', () => {
     const document = { keys: [{ ...signer.publicJwk }] }
-    const { source } = read({ jwks: document }).trusts[0]!.keySet
+    const { source } = trustsOf({ jwks: document })[0]!.keySet
     document.keys.length = 0
     expect(source).toMatchObject({ kind: 'given', jwks: { keys: [{ kid: signer.kid }] } })
   })

@@ -37,7 +37,7 @@ export async function fetchJson(fetch: Fetch, url: URL, signal: AbortSignal): Pr
   try {
     response = await fetch(url.href, {
       redirect: 'manual',
-      headers: { accept: 'application/json' },
+      headers: { accept: 'application/json, application/jwk-set+json' },
       signal,
     })
   } catch (cause) {

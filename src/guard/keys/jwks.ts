@@ -15,8 +15,6 @@ export const supportedAlgorithms = [
   'Ed25519',
 ] as const
 
-export const defaultAlgorithms = supportedAlgorithms.filter((algorithm) => algorithm !== 'Ed25519')
-
 const ellipticCurveOf: Readonly<Record<string, string>> = {
   ES256: 'P-256',
   ES384: 'P-384',
@@ -88,16 +86,24 @@ function identityOf(jwk: JWK): string {
   return JSON.stringify([jwk.kid, jwk.kty, jwk.crv, jwk.n, jwk.e, jwk.x, jwk.y, jwk.alg])
 }
 
-/** Makes a key of a JWK, or nothing where the JWK is unfit: such a key is left out alone. */
+/** A key that was left out of a set, and why: for the operator who wonders about a token that is refused. */
+export interface DroppedKey {
+  readonly kid: string | undefined
+  readonly why: string
+}
+
+/** Makes a key of a JWK. One that is unfit is left out alone, and says why. */
 async function toVerificationKey(
   jwk: JWK,
   algorithms: ReadonlySet<string>,
-): Promise<VerificationKey | undefined> {
-  if (jwk.kid !== undefined && (typeof jwk.kid !== 'string' || jwk.kid === '')) return undefined
-  if (!isMeantForVerifying(jwk)) return undefined
-  if (jwk.kty === 'RSA' && !isSoundRsa(jwk)) return undefined
+): Promise<VerificationKey | string> {
+  if (jwk.kid !== undefined && (typeof jwk.kid !== 'string' || jwk.kid === ''))
+    return 'its "kid" is not a non-empty string'
+  if (!isMeantForVerifying(jwk)) return 'its "use" or "key_ops" is not for verifying'
+  if (jwk.kty === 'RSA' && !isSoundRsa(jwk))
+    return `its modulus has less than ${minModulusBits} bits, or its exponent is even or below 3`
   const algorithm = [...algorithms].find((candidate) => fits(jwk, candidate))
-  if (algorithm === undefined) return undefined
+  if (algorithm === undefined) return 'it fits none of the accepted algorithms'
   const imported = new Map<string, Promise<CryptoKey>>()
   const forAlgorithm = (wanted: string): Promise<CryptoKey> => {
     let key = imported.get(wanted)
@@ -111,7 +117,7 @@ async function toVerificationKey(
     // Import checks what shape cannot: that the point is on its curve.
     await forAlgorithm(algorithm)
   } catch {
-    return undefined
+    return 'it cannot be imported'
   }
   return {
     kid: jwk.kid,
@@ -125,7 +131,7 @@ async function toVerificationKey(
 /**
  * Reads the shape of a JWK Set, without importing its keys.
  *
- * @throws JwksRefused for anything that a public key set never is: no or too many keys, a `kid` twice, symmetric or private members
+ * @throws JwksRefused for anything that a public key set never is: no or too many keys, symmetric or private members
  * @see RFC 7517 §5
  */
 export function readJwks(document: unknown): JWK[] {
@@ -133,7 +139,6 @@ export function readJwks(document: unknown): JWK[] {
   if (!Array.isArray(keys)) throw new JwksRefused('is not a JWK Set: it has no "keys" array')
   if (keys.length === 0) throw new JwksRefused('has no keys')
   if (keys.length > maxKeys) throw new JwksRefused(`has more than ${maxKeys} keys`)
-  const kids = new Set<unknown>()
   for (const key of keys as unknown[]) {
     if (typeof key !== 'object' || key === null || Array.isArray(key)) {
       throw new JwksRefused('has a key that is not an object')
@@ -143,25 +148,30 @@ export function readJwks(document: unknown): JWK[] {
     if (privateMembers.some((member) => Object.hasOwn(jwk, member))) {
       throw new JwksRefused('has a private key')
     }
-    if (jwk.kid === undefined) continue
-    if (kids.has(jwk.kid)) throw new JwksRefused('has the same "kid" twice')
-    kids.add(jwk.kid)
   }
   return keys as JWK[]
 }
 
 /**
- * Imports the usable keys of a set. Unfit keys are left out one by one.
+ * Imports the usable keys of a set. Unfit keys, and repetitions of a key, are left out one by one.
  *
  * @throws JwksRefused when the set is refused as a whole, or nothing usable is left of it
  */
 export async function importJwks(
   document: unknown,
   algorithms: ReadonlySet<string>,
-): Promise<{ keys: VerificationKey[]; dropped: number }> {
+): Promise<{ keys: VerificationKey[]; dropped: DroppedKey[] }> {
   const jwks = readJwks(document)
+  const keys = new Map<string, VerificationKey>()
+  const dropped: DroppedKey[] = []
   const imported = await Promise.all(jwks.map(async (jwk) => toVerificationKey(jwk, algorithms)))
-  const keys = imported.filter((key) => key !== undefined)
-  if (keys.length === 0) throw new JwksRefused('has no key that is fit for the accepted algorithms')
-  return { keys, dropped: jwks.length - keys.length }
+  imported.forEach((key, index) => {
+    const kid: unknown = jwks[index]?.kid
+    const why = typeof key === 'string' ? key : keys.has(key.identity) ? 'it is there twice' : ''
+    if (typeof key === 'string' || why !== '')
+      dropped.push({ kid: typeof kid === 'string' ? kid.slice(0, 128) : undefined, why })
+    else keys.set(key.identity, key)
+  })
+  if (keys.size === 0) throw new JwksRefused('has no key that is fit for the accepted algorithms')
+  return { keys: [...keys.values()], dropped }
 }

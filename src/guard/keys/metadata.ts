@@ -23,8 +23,20 @@ export function metadataUrls(issuer: string): URL[] {
   ].map((url) => new URL(url))
 }
 
-function readJwksUri(metadata: unknown, issuer: string): URL {
-  const { issuer: named, jwks_uri: jwksUri } = (metadata ?? {}) as Record<string, unknown>
+/** Whether JSON is metadata at all. Some servers answer 200 with an error of their own for paths that they do not know. */
+function isMetadata(document: unknown): document is Record<string, unknown> {
+  return (
+    typeof document === 'object' &&
+    document !== null &&
+    typeof (document as Record<string, unknown>)['issuer'] === 'string'
+  )
+}
+
+function readJwksUri(
+  { issuer: named, jwks_uri: jwksUri }: Record<string, unknown>,
+  issuer: string,
+  allowsHttp: boolean,
+): URL {
   if (named !== issuer) {
     throw new DiscoveryRefused(`the metadata names another issuer than ${issuer} (RFC 8414 §3.3)`)
   }
@@ -32,9 +44,11 @@ function readJwksUri(metadata: unknown, issuer: string): URL {
     throw new DiscoveryRefused('the metadata has no "jwks_uri"')
   }
   const url = new URL(jwksUri)
-  if (!isSecureUrl(url)) {
+  // The keys of an issuer that is reached over https must come over https too.
+  const mayBePlain = new URL(issuer).protocol === 'http:'
+  if (!isSecureUrl(url, allowsHttp) || (url.protocol === 'http:' && !mayBePlain)) {
     throw new DiscoveryRefused(
-      'the "jwks_uri" of the metadata is neither https nor on a loopback host',
+      'the "jwks_uri" of the metadata is not https, while the issuer is (or its host is not a loopback one)',
     )
   }
   return url
@@ -50,6 +64,7 @@ export async function discoverJwksUri(
   fetch: Fetch,
   issuer: string,
   signal: AbortSignal,
+  allowsHttp = false,
 ): Promise<URL> {
   let failure: unknown
   for (const url of metadataUrls(issuer)) {
@@ -62,7 +77,8 @@ export async function discoverJwksUri(
       if (error instanceof FetchFailed && error.status !== undefined) continue
       throw error
     }
-    return readJwksUri(metadata, issuer)
+    if (isMetadata(metadata)) return readJwksUri(metadata, issuer, allowsHttp)
+    failure ??= new FetchFailed('answered JSON that is no metadata: it has no "issuer"')
   }
   throw new FetchFailed('has no metadata at any well-known place', { cause: failure })
 }

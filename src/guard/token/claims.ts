@@ -68,7 +68,11 @@ function saysAccessToken(header: JWTHeaderParameters, payload: JWTPayload): bool
  *
  * @throws AuthError `type`
  */
-function assertNoOtherKind(header: JWTHeaderParameters, payload: JWTPayload): void {
+function assertNoOtherKind(
+  header: JWTHeaderParameters,
+  payload: JWTPayload,
+  allowIdTokenClaims: readonly string[],
+): void {
   const event = eventClaims.find((name) => payload[name] !== undefined)
   if (event) refuse('type', `The token has "${event}": it is a logout token, not an access token`)
   const typ: unknown = payload['typ']
@@ -80,7 +84,9 @@ function assertNoOtherKind(header: JWTHeaderParameters, payload: JWTPayload): vo
     refuse('type', 'The claim "token_use" of the token is not "access"')
   }
   if (saysAccessToken(header, payload)) return
-  const foreign = idTokenClaims.find((name) => payload[name] !== undefined)
+  const foreign = idTokenClaims.find(
+    (name) => payload[name] !== undefined && !allowIdTokenClaims.includes(name),
+  )
   if (foreign) refuse('type', `The token has "${foreign}": it is an ID token, not an access token`)
 }
 
@@ -139,8 +145,9 @@ export function assertClaims(
   payload: JWTPayload,
   policy: ClaimsPolicy,
   nowSeconds: number,
+  allowIdTokenClaims: readonly string[] = [],
 ): Confirmation | undefined {
-  assertNoOtherKind(header, payload)
+  assertNoOtherKind(header, payload, allowIdTokenClaims)
   if (policy.strict) {
     const missing = strictClaims.find((name) => payload[name] === undefined)
     if (missing) refuse('claims', `The token has no "${missing}", which RFC 9068 requires`)

@@ -2,9 +2,6 @@ import type { JWTHeaderParameters, JWTPayload } from 'jose'
 import { AuthError } from '../../errors.ts'
 import { toFrozenRecord } from './claims.ts'
 
-/** The longest token that is looked at, in bytes. */
-export const maxTokenLength = 8192
-
 const threeParts = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/
 /** The last character of a part that ends in a lone byte (4 unused bits) or in two bytes (2 unused bits). */
 const lastOfOneByte = /[AQgw]$/
@@ -90,9 +87,15 @@ function readHeaderOnce(part: string, memory: HeaderMemory): JWTHeaderParameters
  * @throws AuthError `malformed`
  * @see RFC 7515 §2 and §7.1
  */
-export function readCompactJws(token: string, headers: HeaderMemory): UnverifiedToken {
-  if (token.length > maxTokenLength)
-    throw malformed(`The token is longer than ${maxTokenLength} bytes`)
+export function readCompactJws(
+  token: string,
+  headers: HeaderMemory,
+  maxTokenBytes: number,
+): UnverifiedToken {
+  if (token.length > maxTokenBytes)
+    throw malformed(
+      `The token is longer than ${maxTokenBytes} bytes; the option "maxTokenBytes" of requireAuth can raise that`,
+    )
   const [, first, second, third] = threeParts.exec(token) ?? []
   if (!first || !second || !third || ![first, second, third].every(isCanonical)) {
     throw malformed('The token is not three canonical base64url parts')

@@ -17,6 +17,11 @@ function rethrowCopy(error: unknown): never {
  */
 const filedUnder = 43
 
+/** However long tokens are: 32 MiB, which 10 000 tokens of 1 100 characters fill. */
+const maxCachedBytes = 32 * 1024 * 1024
+/** Measured: a token is held as text, and its payload as an object of about twice that size. */
+const bytesPerCharacter = 3
+
 /**
  * Remembers verified tokens, compared as a whole and for one verifier only. Nothing unverified ever enters, so a flood of
  * garbage evicts nobody. First uses of one token at the same time share one verification.
@@ -30,7 +35,14 @@ export class VerifiedCache {
 
   constructor(verifier: Verifier, maxTokens: number) {
     this.#verifier = verifier
-    this.#tokens = maxTokens > 0 ? new LRUCache({ max: maxTokens }) : undefined
+    this.#tokens =
+      maxTokens > 0
+        ? new LRUCache({
+            max: maxTokens,
+            maxSize: maxCachedBytes,
+            sizeCalculation: ({ token }) => token.length * bytesPerCharacter,
+          })
+        : undefined
   }
 
   get(token: string): VerifiedToken | undefined {

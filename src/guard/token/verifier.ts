@@ -1,25 +1,41 @@
 import { errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
 import { LRUCache } from 'lru-cache'
-import type { AccessTokenClaims } from '../../auth.ts'
+import type { AccessTokenClaims, FrozenStrings } from '../../auth.ts'
 import type { Clock } from '../../clock.ts'
 import { AuthError, type AuthErrorReason } from '../../errors.ts'
 import type { Confirmation } from '../binding/confirmation.ts'
 import { assertClaims, assertType, type ClaimsPolicy, toAccessTokenClaims } from './claims.ts'
 import { readCompactJws } from './compact-jws.ts'
 import type { VerificationKey } from '../keys/jwks.ts'
-import type { KeySet } from '../keys/key-set.ts'
+import type { FoundKeys, KeySet } from '../keys/key-set.ts'
+import { isIdentifier } from '../../identifier.ts'
+import type { ClaimNames } from '../require-auth-options.ts'
 import { clientOf } from '../../revocation/revocation.ts'
 import { readScopes } from '../scopes.ts'
 
 /** One issuer that is trusted: its keys, and for whom its tokens must be. */
 export interface Trust {
   readonly issuer: string
+  /** Empty: the audience is not looked at. */
   readonly audience: readonly string[]
+  /** `undefined`: any client will do. */
+  readonly clientIds: readonly string[] | undefined
+  /** Claims that name the user, session or token beside `sub`, `sid` and `jti`. */
+  readonly claims: Required<ClaimNames>
+  readonly allowIdTokenClaims: readonly string[]
   readonly keySet: KeySet
 }
 
+/** Where a verifier looks issuers up. */
+export interface Trusts {
+  get(iss: string): Trust | undefined | Promise<Trust | undefined>
+  /** A trusted issuer whose name differs by its last slash only. */
+  nearest(iss: unknown): string | undefined
+}
+
 export interface VerifierSettings extends ClaimsPolicy {
-  readonly trusts: ReadonlyMap<string, Trust>
+  readonly trusts: Trusts
+  readonly maxTokenBytes: number
   readonly algorithms: ReadonlySet<string>
   readonly maxTokenAgeSeconds: number | undefined
 }
@@ -32,7 +48,9 @@ export interface VerifiedToken {
   readonly token: string
   readonly header: JWTHeaderParameters
   readonly claims: AccessTokenClaims
-  readonly scopes: string[]
+  /** The same claims under each further name of the user, session or token: a kick-out of any of them counts. */
+  readonly aliases: readonly AccessTokenClaims[]
+  readonly scopes: FrozenStrings
   readonly clientId: string
   readonly key: VerificationKey
   readonly keySet: KeySet
@@ -77,16 +95,57 @@ function toAuthError(error: unknown): AuthError {
     : refuse('claims', `The "${claim}" of the token is missing or of a wrong type`)
 }
 
+/** An `iss` is configuration rather than a secret, and the first thing that one looks for in a log. */
+function untrusted(iss: unknown, trusts: Trusts): AuthError {
+  const named = typeof iss === 'string' ? `"${iss.slice(0, 200)}"` : 'absent or not a string'
+  const nearest = trusts.nearest(iss)
+  const hint =
+    nearest === undefined
+      ? ''
+      : `. It differs from "${nearest}" by a slash only; the option "issuer" must be exactly the "iss"`
+  return new AuthError(
+    'invalid_token',
+    'issuer',
+    `The "iss" of the token is not a trusted issuer: ${named}${hint}`,
+  )
+}
+
 /** Refuses on unverified parts what could not pass anyway, before any key is asked for. */
-function trustOf(settings: VerifierSettings, payload: JWTPayload, nowSeconds: number): Trust {
-  const trust = settings.trusts.get(payload.iss as string)
-  if (!trust)
-    throw new AuthError('invalid_token', 'issuer', 'The "iss" of the token is not a trusted issuer')
-  const { exp } = payload
-  if (typeof exp === 'number' && exp + settings.clockToleranceSeconds <= nowSeconds) {
+function assertNotLongExpired(
+  { exp }: JWTPayload,
+  { clockToleranceSeconds }: VerifierSettings,
+  nowSeconds: number,
+): void {
+  if (typeof exp === 'number' && exp + clockToleranceSeconds <= nowSeconds) {
     throw new AuthError('invalid_token', 'expired', 'The token has expired')
   }
-  return trust
+}
+
+/** @throws AuthError `audience` where only some clients of the issuer are accepted and the token is of none of them */
+function assertClient(claims: AccessTokenClaims, { clientIds }: Trust): void {
+  if (!clientIds) return
+  const client = clientOf(claims)
+  if (client !== undefined && clientIds.includes(client)) return
+  throw new AuthError(
+    'invalid_token',
+    'audience',
+    'The client of the token is none of the "clientIds" of requireAuth',
+  )
+}
+
+/** The claims once more for each further id, in the place where kick-outs look for it. */
+function readAliases(claims: AccessTokenClaims, names: Required<ClaimNames>): AccessTokenClaims[] {
+  const places = [
+    ['sub', names.subject],
+    ['sid', names.session],
+    ['jti', names.tokenId],
+  ] as const
+  return places.flatMap(([place, further]) =>
+    further.flatMap((name) => {
+      const id = claims[name]
+      return isIdentifier(id) && id !== claims[place] ? [{ ...claims, [place]: id }] : []
+    }),
+  )
 }
 
 /**
@@ -112,7 +171,11 @@ export class Verifier {
    */
   async verify(token: string): Promise<VerifiedToken> {
     const settings = this.#settings
-    const { header, payload: unverified } = readCompactJws(token, this.#headers)
+    const { header, payload: unverified } = readCompactJws(
+      token,
+      this.#headers,
+      settings.maxTokenBytes,
+    )
     const algorithm: unknown = header.alg
     if (typeof algorithm !== 'string' || !settings.algorithms.has(algorithm)) {
       throw new AuthError(
@@ -122,15 +185,43 @@ export class Verifier {
       )
     }
     assertType(header, settings.strict)
-    const trust = trustOf(settings, unverified, this.#clock.now() / 1000)
+    const iss: unknown = unverified.iss
+    const asked = typeof iss === 'string' ? settings.trusts.get(iss) : undefined
+    const trust = asked instanceof Promise ? await asked : asked
+    if (!trust) throw untrusted(iss, settings.trusts)
+    assertNotLongExpired(unverified, settings, this.#clock.now() / 1000)
     const found = trust.keySet.find(algorithm, header.kid)
-    const key = found instanceof Promise ? await found : found
-    const payload = await this.#verifySignature(token, await key.forAlgorithm(algorithm), trust)
-    const confirmation = assertClaims(header, payload, settings, this.#clock.now() / 1000)
+    const keys = found instanceof Promise ? await found : found
+    const { payload, key } = await this.#verifyWithOneOf(keys, token, algorithm, trust)
+    const nowSeconds = this.#clock.now() / 1000
+    const confirmation = assertClaims(
+      header,
+      payload,
+      settings,
+      nowSeconds,
+      trust.allowIdTokenClaims,
+    )
     const unbound = this.#toVerifiedToken(token, header, payload, key, trust)
     const verified = confirmation === undefined ? unbound : { ...unbound, confirmation }
     assertNotExpired(verified, this.#clock)
     return verified
+  }
+
+  /** Several keys are tried only for a token that names none. */
+  async #verifyWithOneOf(
+    [key, ...others]: FoundKeys,
+    token: string,
+    algorithm: string,
+    trust: Trust,
+  ): Promise<{ payload: JWTPayload; key: VerificationKey }> {
+    try {
+      const cryptoKey = await key.forAlgorithm(algorithm)
+      return { payload: await this.#verifySignature(token, cryptoKey, trust), key }
+    } catch (error) {
+      const [next, ...rest] = others
+      if (!next || !(error instanceof AuthError) || error.reason !== 'signature') throw error
+      return this.#verifyWithOneOf([next, ...rest], token, algorithm, trust)
+    }
   }
 
   async #verifySignature(
@@ -143,7 +234,7 @@ export class Verifier {
       const { payload } = await jwtVerify(token, key, {
         algorithms: this.#algorithms,
         issuer: trust.issuer,
-        audience: trust.audience as string[],
+        ...(trust.audience.length > 0 && { audience: trust.audience as string[] }),
         clockTolerance: clockToleranceSeconds,
         requiredClaims: ['exp'],
         currentDate: new Date(this.#clock.now()),
@@ -164,6 +255,7 @@ export class Verifier {
   ): VerifiedToken {
     const { clockToleranceSeconds, maxTokenAgeSeconds } = this.#settings
     const claims = toAccessTokenClaims(payload)
+    assertClient(claims, trust)
     const oldest =
       maxTokenAgeSeconds === undefined
         ? Number.POSITIVE_INFINITY
@@ -172,7 +264,8 @@ export class Verifier {
       token,
       header,
       claims,
-      scopes: Object.freeze(readScopes(claims)) as string[],
+      aliases: readAliases(claims, trust.claims),
+      scopes: Object.freeze(readScopes(claims)) as FrozenStrings,
       clientId: clientOf(claims) ?? '',
       key,
       keySet: trust.keySet,

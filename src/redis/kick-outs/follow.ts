@@ -5,6 +5,7 @@ import type { RevocationsState } from '../../events.ts'
 import type { LogEntry } from '../../revocation/log.ts'
 import type { Revocation } from '../../revocation/revocation.ts'
 import {
+  absentEpoch,
   addChunk,
   emptyLoad,
   type GapCause,
@@ -20,6 +21,7 @@ import type { CommandConnection } from '../client/connection.ts'
 import { isForbidden } from '../client/failure.ts'
 import { inspect } from '../client/server-check.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
+import { openScript } from '../scripts/open.ts'
 import { reconnectDelayMs } from '../client/client-options.ts'
 import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
 import type { RevocationLog } from './publish.ts'
@@ -31,6 +33,8 @@ const bootBlockMs = 25
 const meetEveryMs = 4000
 /** While entries come in quick succession, the head is asked for no more often; in between, entries alone are read. */
 const minHeadMs = 20
+/** How long opening a log again may take. */
+const reopenBudgetMs = 500
 /** How long until a log that this process may not repair is looked at again. */
 const forbiddenRetryMs = 500
 /** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
@@ -185,6 +189,16 @@ export class Reader {
     }
   }
 
+  async #reopen(): Promise<void> {
+    const { log, connection } = this.#deps
+    const open = connection.run(reopenBudgetMs, async (client) =>
+      openScript(client, log.keysOfPartition(this.#settings.partition), log.opening),
+    )
+    await open.catch((error: unknown) => {
+      if (!isForbidden(error)) throw error
+    })
+  }
+
   async #heartbeat(log: PartitionLog): Promise<HeartbeatReply> {
     const head = await log.heartbeat(this.#facts())
     this.#deps.onHead(head)
@@ -205,6 +219,8 @@ export class Reader {
     this.#headNow = head.now
     this.#applyAll(entries, head.now, 0)
     this.#isBusy = entries.length > 0 && junk === undefined
+    // The head alone was lost: all entries are there, so no server misses one and writes it again.
+    if (head.epoch === absentEpoch && head.length > 0) await this.#reopen()
     return onRound(this.#state, { sentAt, head, entries, limit: chunkSize, isJunkGone: !isThere })
   }
 

@@ -64,6 +64,10 @@ export class RevocationLog {
     this.partitions = Array.from({ length: settings.partitions }, (_, partition) => partition)
   }
 
+  keysOfPartition(partition: number): { meta_key: string; stream_key: string } {
+    return { meta_key: this.keys.meta(partition), stream_key: this.keys.stream(partition) }
+  }
+
   /** Arguments that every script is given: what this process believes about the log. */
   get layout(): { partitions: number; retention_ms: number } {
     return { partitions: this.settings.partitions, retention_ms: this.settings.retentionMs }
@@ -85,11 +89,7 @@ export class RevocationLog {
     const { connectionNumber } = this.#connection
     if (connectionNumber > 0 && this.#openedConnection === connectionNumber) return
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
-      openScript(
-        client,
-        { meta_key: this.keys.meta(0), stream_key: this.keys.stream(0) },
-        this.opening,
-      ),
+      openScript(client, this.keysOfPartition(0), this.opening),
     )
     this.#openedConnection = this.#connection.connectionNumber
   }

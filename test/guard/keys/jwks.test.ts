@@ -1,13 +1,13 @@
 import { expect, test } from '@jest/globals'
-import { defaultAlgorithms, importJwks, readJwks } from '../../../src/guard/keys/jwks.ts'
+import { supportedAlgorithms, importJwks, readJwks } from '../../../src/guard/keys/jwks.ts'
 import { makeSigner } from '../../support/make-token.ts'
 
 const ec = makeSigner('ES256').publicJwk
 const rsa = makeSigner('RS256').publicJwk
-const algorithms = new Set<string>(defaultAlgorithms)
+const algorithms = new Set<string>(supportedAlgorithms)
 
 test('accepts these algorithms by default, and no symmetric one ever', () => {
-  expect(defaultAlgorithms).toEqual(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']) // prettier-ignore
+  expect(supportedAlgorithms).toEqual(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']) // prettier-ignore
 })
 test.each([
   [null, 'no "keys" array'],
@@ -16,7 +16,6 @@ test.each([
   [{ keys: [] }, 'has no keys'],
   [{ keys: [null] }, 'not an object'],
   [{ keys: [[]] }, 'not an object'],
-  [{ keys: [ec, { ...rsa, kid: ec.kid }] }, 'the same "kid" twice'],
   [{ keys: [ec, { kty: 'oct', k: 'AA' }] }, 'symmetric'],
   [{ keys: [ec, { kty: 'oct' }] }, 'symmetric'],
   ...['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'].map((name): [unknown, string] => [
@@ -45,7 +44,11 @@ test.each([
   ['x', { x: 'AAAA' }],
 ])('drops a key with a foreign %s alone', async (_name, changes) => {
   const { keys, dropped } = await importJwks({ keys: [rsa, { ...ec, ...changes }] }, algorithms)
-  expect([keys.map(({ kid }) => kid), dropped]).toEqual([[rsa.kid], 1])
+  expect(keys.map(({ kid }) => kid)).toEqual([rsa.kid])
+  const { kid } = { ...ec, ...changes } as { kid: unknown }
+  expect(dropped).toEqual([
+    { kid: typeof kid === 'string' ? kid : undefined, why: expect.stringMatching(/^its? /) },
+  ])
   await expect(importJwks({ keys: [{ ...ec, ...changes }] }, algorithms)).rejects.toThrow(
     'no key that is fit',
   )
@@ -88,4 +91,17 @@ test('a key fits what its type and its own alg allow', async () => {
     ['ES256', 'RS256', 'PS512', 'RS512'].filter((alg) => key.fits(alg)),
   )
   expect(fitting).toEqual([['ES256'], ['RS256', 'PS512'], ['RS256']])
+})
+
+test('one kid twice: unfit and identical keys go first, and different ones that fit stay apart', async () => {
+  const again = { ...rsa, kid: ec.kid }
+  const { keys, dropped } = await importJwks(
+    { keys: [ec, { ...ec }, { ...again, use: 'enc' }, again] },
+    algorithms,
+  )
+  expect(keys.map(({ kid }) => kid)).toEqual([ec.kid, ec.kid])
+  expect(dropped).toEqual([
+    { kid: ec.kid, why: 'it is there twice' },
+    { kid: ec.kid, why: 'its "use" or "key_ops" is not for verifying' },
+  ])
 })

@@ -74,7 +74,7 @@ test('fails when no place has it', async () => {
     asked: 3,
   })
 })
-test.each([`${issuer}/`, 'https://a.test', 'https://evil.test', undefined, null, [issuer], ''])(
+test.each([`${issuer}/`, 'https://a.test', 'https://evil.test', ''])(
   'refuses metadata that names the issuer %j',
   async (named) => {
     const { found } = await discover(issuer, { [places[0]!]: metadata(named, 'https://a.test/k') })
@@ -93,9 +93,18 @@ test.each([
   const { found } = await discover(issuer, { [places[0]!]: metadata(issuer, jwksUri) })
   expect(found).toMatch(/^DiscoveryRefused: .*jwks_uri/)
 })
-test('takes http on a loopback host', async () => {
+test('an issuer that is reached over https has no keys over http, on no host', async () => {
   const keys = 'http://127.0.0.1:3000/jwks'
-  expect(await discover(issuer, { [places[0]!]: metadata(issuer, keys) })).toMatchObject({
-    found: keys,
-  })
+  const { found } = await discover(issuer, { [places[0]!]: metadata(issuer, keys) })
+  expect(found).toMatch(/^DiscoveryRefused: .*not https, while the issuer is/)
 })
+test.each([undefined, null, [issuer], 7])(
+  'JSON whose issuer is %j is no metadata: the next place is tried',
+  async (named) => {
+    const { found, asked } = await discover(issuer, {
+      [places[0]!]: metadata(named, 'https://a.test/k'),
+      [places[1]!]: metadata(issuer, 'https://a.test/k2'),
+    })
+    expect([found, asked]).toEqual(['https://a.test/k2', 2])
+  },
+)

@@ -33,9 +33,18 @@ function setup(maxTokenAgeSeconds?: number) {
       emit: () => undefined,
     },
   )
+  const trust = {
+    issuer,
+    audience: [audience],
+    clientIds: undefined,
+    claims: { subject: [], session: [], tokenId: [] },
+    allowIdTokenClaims: [],
+    keySet,
+  }
   const verifier = new Verifier(
     {
-      trusts: new Map([[issuer, { issuer, audience: [audience], keySet }]]),
+      trusts: { get: (iss) => (iss === issuer ? trust : undefined), nearest: () => undefined },
+      maxTokenBytes: 8192,
       algorithms,
       maxTokenAgeSeconds,
       strict: false,
