@@ -181,7 +181,7 @@ describe('P2 a kick-out names the claim that the provider has', () => {
     const { auth } = await it.ask(token)
     const { signal } = auth!
     expect(signal.aborted).toBe(false)
-    await revocations.kickOut(target as never)
+    await revocations.kickOut(target)
     expect(await it.reasonOf(token)).toBe('revoked')
     expect(signal.aborted).toBe(true)
     const without = guarded({ revocations })
