@@ -5,6 +5,7 @@ import {
   getAuth,
   requireAuth,
   requireScope,
+  type ReplayStore,
   type Revocations,
 } from 'express-kickout'
 import helmet from 'helmet'
@@ -18,6 +19,9 @@ export interface ApiOptions {
   audience: string
   /** What is kicked out: the whole difference between this API and one that trusts a token until it expires. */
   revocations: Revocations
+  /** The root of this API as clients see it: what proofs of bound tokens are compared with. */
+  publicUrl: string
+  replay: ReplayStore
   notebook: Notebook
   /** The page's origin, which is not ours. */
   pageOrigin: string
@@ -25,9 +29,12 @@ export interface ApiOptions {
 
 /** A resource server. It sees access tokens only: no password, no refresh token, no cookie. */
 export function createApi(options: ApiOptions): { app: Express; guard: AuthHandler } {
-  const { issuer, audience, revocations, notebook } = options
+  const { issuer, audience, revocations, publicUrl, replay, notebook } = options
   const app = express()
-  const guard = requireAuth({ issuer, audience, revocations, realm: 'notes' })
+  const guard = requireAuth({
+    ...{ issuer, audience, revocations, realm: 'notes' },
+    dpop: { publicUrl, replay },
+  })
 
   app.use(helmet())
   app.use(cors(options.pageOrigin)) // before the guard: a preflight carries no token

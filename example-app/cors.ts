@@ -14,7 +14,7 @@ export function cors(origin: string): RequestHandler {
       return
     }
     res.set('Access-Control-Allow-Methods', 'GET, POST')
-    res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type')
+    res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type, DPoP')
     res.set('Access-Control-Max-Age', '600')
     res.status(204).end()
   }

@@ -1,6 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import express, { type Express } from 'express'
-import { type AuthHandler, authErrorHandler, requireAuth, type Revocations } from 'express-kickout'
+import {
+  type AuthHandler,
+  authErrorHandler,
+  requireAuth,
+  type ReplayStore,
+  type Revocations,
+} from 'express-kickout'
 import { adminRouter } from 'express-kickout/admin'
 import type { Issuer } from 'express-kickout/issuer'
 import { contentSecurity } from './content-security.ts'
@@ -14,6 +20,7 @@ export interface LoginServiceOptions {
   issuerUrl: string
   audience: string
   revocations: Revocations
+  replay: ReplayStore
   apiUrls: readonly string[]
   /** Shows the passwords and plays the thief. Never in earnest. */
   demo: boolean
@@ -26,10 +33,13 @@ export function createLoginService(options: LoginServiceOptions): {
   app: Express
   guard: AuthHandler
 } {
-  const { issuer, issuerUrl, audience, revocations, apiUrls } = options
+  const { issuer, issuerUrl, audience, revocations, replay, apiUrls } = options
   const app = express()
   // The login service has guarded routes of its own, and is then a resource server like any other.
-  const guard = requireAuth({ issuer: issuerUrl, audience, revocations })
+  const guard = requireAuth({
+    ...{ issuer: issuerUrl, audience, revocations },
+    dpop: { publicUrl: issuerUrl, replay },
+  })
 
   app.use(contentSecurity(apiUrls))
   app.use(express.static(page))
@@ -37,7 +47,7 @@ export function createLoginService(options: LoginServiceOptions): {
     res.json({ apis: apiUrls, demo: options.demo })
   })
 
-  app.use(signInRouter(issuer))
+  app.use(signInRouter(issuer, issuerUrl))
   app.use(issuer.router) // POST /token, /revoke, /logout and the keys
   app.use('/me/sessions', guard, devicesRouter(issuer))
   app.use('/admin', guard, adminRouter({ issuer }))

@@ -1,5 +1,5 @@
 import type { Revocations } from 'express-kickout'
-import { redisRevocations, redisStore } from 'express-kickout/redis'
+import { redisReplayStore, redisRevocations, redisStore } from 'express-kickout/redis'
 import { Redis } from 'ioredis'
 import type { State } from './state.ts'
 
@@ -22,13 +22,15 @@ export function redisState(url: string, maxStalenessMs: number): State {
     return revocations
   }
 
+  const replay = redisReplayStore(connect(), { prefix })
   return {
+    replay,
     store: redisStore(connect(), { prefix }),
     revocationsForApi: (_issuer, issuer) => check(issuer, 'replica'),
     // Few requests, and those of an admin among them: asking Redis each time is the better bargain there.
     revocationsForLogin: (_issuer, issuer) => check(issuer, 'lookup'),
     async close() {
-      await Promise.all(opened.map(async (revocations) => revocations.close()))
+      await Promise.all([...opened, replay].map(async (each) => each.close()))
       for (const client of clients) client.disconnect()
     },
   }

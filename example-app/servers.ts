@@ -58,6 +58,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     issuerUrl: login.url,
     audience,
     revocations: state.revocationsForLogin(issuer, login.url),
+    replay: state.replay,
     apiUrls,
     demo,
   })
@@ -71,6 +72,8 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
       issuer: login.url,
       audience,
       revocations: state.revocationsForApi(issuer, login.url),
+      publicUrl: url,
+      replay: state.replay,
       notebook,
       pageOrigin: login.url,
     })

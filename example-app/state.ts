@@ -1,4 +1,4 @@
-import type { Revocations } from 'express-kickout'
+import { memoryReplayStore, type ReplayStore, type Revocations } from 'express-kickout'
 import { type Issuer, memoryStore, type SessionStore } from 'express-kickout/issuer'
 
 /** Where sessions and kick-outs live. */
@@ -8,6 +8,8 @@ export interface State {
   revocationsForApi(issuer: Issuer, issuerUrl: string): Revocations
   /** What the login service checks on its few guarded routes. */
   revocationsForLogin(issuer: Issuer, issuerUrl: string): Revocations
+  /** Which proofs were used: each server refuses those that any of them has accepted. */
+  replay: ReplayStore
   close(): Promise<void>
 }
 
@@ -17,6 +19,7 @@ export function memoryState(): State {
     store: memoryStore(),
     revocationsForApi: (issuer) => issuer.revocations,
     revocationsForLogin: (issuer) => issuer.revocations,
+    replay: memoryReplayStore(),
     close: async () => {},
   }
 }

@@ -8,6 +8,7 @@ import { headline } from './tour/narrator.ts'
 import { tellOutage } from './tour/outage.ts'
 import { RedisServer } from './tour/redis-server.ts'
 import { tellStory } from './tour/story.ts'
+import { tellTheft } from './tour/theft.ts'
 
 const ownRedis = process.env.EXAMPLE_TOUR_REDIS === '1' ? await RedisServer.start() : undefined
 const redisUrl = ownRedis?.url ?? process.env.REDIS_URL
@@ -26,6 +27,7 @@ try {
       (redisUrl === undefined ? 'in memory' : 'on Redis'),
   )
   await tellStory(servers)
+  await tellTheft(servers)
   if (ownRedis) await tellOutage(servers, ownRedis)
   headline('All as it should be.')
 } catch (error) {

@@ -24,7 +24,7 @@ export interface ProofClaims {
   readonly [claim: string]: unknown
 }
 
-export function athOf(token: string): string {
+function athOf(token: string): string {
   return createHash('sha256').update(token).digest('base64url')
 }
 
