@@ -101,7 +101,11 @@ function isLoopbackUrl(text: string): boolean {
   return URL.canParse(text) && isLoopbackHost(new URL(text).hostname)
 }
 
-function readPublicUrl(value: unknown, issuers: readonly string[]): string | undefined {
+function readPublicUrl(
+  value: unknown,
+  issuers: readonly string[],
+  allowsHttp: boolean,
+): string | undefined {
   const text = readString(where, 'dpop.publicUrl', value)
   if (text === undefined) {
     if (issuers.length > 0 && issuers.every(isLoopbackUrl)) return undefined
@@ -112,11 +116,11 @@ function readPublicUrl(value: unknown, issuers: readonly string[]): string | und
     )
   }
   const uri = normalizeTargetUri(text)
-  if (uri === undefined || !isSecureUrl(new URL(uri))) {
+  if (uri === undefined || !(allowsHttp || isSecureUrl(new URL(uri)))) {
     throw optionError(
       where,
       'dpop.publicUrl',
-      'must be an https: URL without query or fragment (http: only on a loopback host)',
+      'must be an https: URL without query or fragment (http: only on a loopback host, or with "dangerouslyAllowHttp")',
     )
   }
   return uri.replace(/\/$/, '')
@@ -161,13 +165,17 @@ function readNonceSecret(value: unknown): string | Uint8Array | undefined {
   )
 }
 
-function readDpop(value: unknown, issuers: readonly string[]): DpopSettings | undefined {
+function readDpop(
+  value: unknown,
+  issuers: readonly string[],
+  allowsHttp: boolean,
+): DpopSettings | undefined {
   if (value === undefined) return undefined
   const names = ['required', 'publicUrl', 'algorithms', 'maxAgeSeconds', 'replay', 'nonce']
   const dpop = readOptions(`${where}: dpop`, value, names)
   return {
     isRequired: readBoolean(where, 'dpop.required', dpop['required'], false),
-    publicUrl: readPublicUrl(dpop['publicUrl'], issuers),
+    publicUrl: readPublicUrl(dpop['publicUrl'], issuers, allowsHttp),
     algorithms: readAlgorithms(dpop['algorithms']),
     maxAgeSeconds: readNumber(where, 'dpop.maxAgeSeconds', dpop['maxAgeSeconds'], {
       fallback: defaultProofMaxAgeSeconds,
@@ -224,8 +232,15 @@ function readMtls(value: unknown): MtlsSettings | undefined {
  * @throws TypeError that names the option
  */
 export function readBindings(
-  options: { readonly dpop?: unknown; readonly mtls?: unknown },
+  options: {
+    readonly dpop?: unknown
+    readonly mtls?: unknown
+    readonly dangerouslyAllowHttp?: unknown
+  },
   issuers: readonly string[],
 ): BindingSettings {
-  return { dpop: readDpop(options.dpop, issuers), mtls: readMtls(options.mtls) }
+  return {
+    dpop: readDpop(options.dpop, issuers, options.dangerouslyAllowHttp === true),
+    mtls: readMtls(options.mtls),
+  }
 }

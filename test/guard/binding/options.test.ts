@@ -40,6 +40,11 @@ describe('the option "dpop"', () => {
     expect(() => readBindings({ dpop: {} }, [])).toThrow(/publicUrl/)
   })
 
+  test('takes an http: address of any host with dangerouslyAllowHttp', () => {
+    const options = { dpop: { publicUrl: 'http://api:8080' }, dangerouslyAllowHttp: true }
+    expect(readBindings(options, []).dpop).toMatchObject({ publicUrl: 'http://api:8080' })
+  })
+
   test('completes what is not given', () => {
     expect(
       readBindings({ dpop: { publicUrl: 'HTTPS://API.example.com:443/svc2/' } }, []).dpop,
