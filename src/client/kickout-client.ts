@@ -1,12 +1,13 @@
+import { type Answer, readClaims, readObject } from './answer.ts'
 import { refusal, SignedOutError, UnavailableError } from './errors.ts'
 import type {
-  KickoutClaims,
   KickoutClientEvents,
   KickoutSnapshot,
   StepUpDetail,
   UnavailableDetail,
 } from './events.ts'
 import { type ClientSettings, type KickoutClientOptions, readOptions } from './options.ts'
+import { ProofKey } from './proof-key.ts'
 import { readRetryAfter, wait } from './retry-after.ts'
 
 const maxAttempts = 4
@@ -22,6 +23,7 @@ export class KickoutClient extends EventTarget {
   readonly #settings: ClientSettings
   readonly #listeners = new Set<() => void>()
   readonly #closing = new AbortController()
+  readonly #key: ProofKey | undefined
   #snapshot: KickoutSnapshot = Object.freeze({ status: 'unknown' })
   #token: string | undefined
   #expiresAtMs = 0
@@ -35,6 +37,7 @@ export class KickoutClient extends EventTarget {
   constructor(options: KickoutClientOptions) {
     super()
     this.#settings = readOptions(options)
+    if (this.#settings.dpop) this.#key = new ProofKey(this.#settings.refreshUrl)
     // On a server that renders pages there is no window, and nothing to listen to.
     if (typeof document === 'undefined') return
     const { signal } = this.#closing
@@ -76,10 +79,14 @@ export class KickoutClient extends EventTarget {
     const isRepeatable = !(init.body instanceof ReadableStream)
     let used = await this.token()
     let isRefreshed = false
+    let isNonced = false
     for (let attempt = 1; ; attempt++) {
       const headers = new Headers(init.headers ?? (isRequest ? input.headers : undefined))
-      headers.set('Authorization', `Bearer ${used}`)
+      const isBound = this.#key && this.#snapshot.claims?.['cnf']
+      headers.set('Authorization', `${isBound ? 'DPoP' : 'Bearer'} ${used}`)
+      if (isBound) headers.set('DPoP', await this.#key.prove(method.toUpperCase(), url, used))
       const answer = await fetch(isRequest ? input.clone() : input, { ...init, headers })
+      const hasNonce = this.#key?.learn(url, answer)
       if (answer.status === 401) {
         const challenge = answer.headers.get('WWW-Authenticate') ?? ''
         const parameter = (name: string): string | undefined =>
@@ -92,6 +99,12 @@ export class KickoutClient extends EventTarget {
             url: url.href,
           })
           return answer
+        }
+        // A server that wants a nonce has sent it along; the next proof carries it.
+        if (hasNonce && !isNonced && isRepeatable) {
+          isNonced = true
+          void answer.body?.cancel()
+          continue
         }
         if (isRefreshed || !isRepeatable) return answer
         isRefreshed = true
@@ -135,6 +148,16 @@ export class KickoutClient extends EventTarget {
       if (error instanceof SignedOutError || leftMs <= 0) throw error
       return token
     }
+  }
+
+  /**
+   * With `dpop`: the `DPoP` header of one request of your own, such as the sign-in.
+   *
+   * @throws Error without the option `dpop`, or where the browser keeps no keys
+   */
+  readonly proof = async (url: string | URL, method = 'POST'): Promise<string> => {
+    if (!this.#key) throw new Error('proof() needs the option "dpop"')
+    return this.#key.prove(method, new URL(url, document.baseURI))
   }
 
   /**
@@ -243,8 +266,9 @@ export class KickoutClient extends EventTarget {
       const answer = await fetch(url, {
         method: 'POST',
         credentials: 'include',
-        headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
-        body,
+        headers: this.#key ? { DPoP: await this.proof(url) } : {},
+        // The browser writes the type of a form itself.
+        body: new URLSearchParams(body),
         signal: AbortSignal.timeout(this.#settings.requestTimeoutMs),
       })
       const text = await answer.text()
@@ -353,30 +377,5 @@ export class KickoutClient extends EventTarget {
   #closeChannel(): void {
     this.#channel?.close()
     this.#channel = undefined
-  }
-}
-
-interface Answer {
-  readonly ok: boolean
-  readonly status: number
-  readonly retryAfterSeconds: number | undefined
-  readonly body: Record<string, unknown>
-}
-
-function readObject(text: string): Record<string, unknown> {
-  try {
-    return Object(JSON.parse(text)) as Record<string, unknown>
-  } catch {
-    return {}
-  }
-}
-
-function readClaims(token: string): KickoutClaims | undefined {
-  try {
-    const binary = atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/'))
-    const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0))
-    return Object.freeze(JSON.parse(new TextDecoder().decode(bytes))) as KickoutClaims
-  } catch {
-    return undefined
   }
 }

@@ -20,6 +20,12 @@ export interface KickoutClientOptions {
    * @defaultValue 5000
    */
   readonly lockTimeoutMs?: number
+  /**
+   * Proves with each request that it comes from this browser (DPoP), by a key in IndexedDB that no script can read. The
+   * sign-in sends `client.proof(url)` along, so that the session is bound to the key.
+   * @defaultValue false
+   */
+  readonly dpop?: boolean
   /** Milliseconds, at least 1, after which a request to the login service is given up. @defaultValue 10000 */
   readonly requestTimeoutMs?: number
 }
@@ -32,6 +38,7 @@ const fallbacks = {
   refreshAheadSeconds: 30,
   lockTimeoutMs: 5000,
   requestTimeoutMs: 10_000,
+  dpop: false,
 }
 
 export interface ClientSettings {
@@ -41,6 +48,7 @@ export interface ClientSettings {
   readonly refreshAheadMs: number
   readonly lockTimeoutMs: number
   readonly requestTimeoutMs: number
+  readonly dpop: boolean
 }
 
 function wrong(option: string, expectation: string): TypeError {
@@ -84,6 +92,7 @@ export function readOptions(options: KickoutClientOptions): ClientSettings {
       throw wrong(name, `must be a number, at least ${least}`)
     }
   }
+  if (typeof settings.dpop !== 'boolean') throw wrong('dpop', 'must be true or false')
   if (!Array.isArray(settings.apiOrigins)) throw wrong('apiOrigins', 'must be a list of origins')
   const origins = (settings.apiOrigins as readonly string[]).map((text) => {
     const { origin } = readUrl('apiOrigins', text)
@@ -97,5 +106,6 @@ export function readOptions(options: KickoutClientOptions): ClientSettings {
     refreshAheadMs: settings.refreshAheadSeconds * 1000,
     lockTimeoutMs: settings.lockTimeoutMs,
     requestTimeoutMs: settings.requestTimeoutMs,
+    dpop: settings.dpop,
   }
 }

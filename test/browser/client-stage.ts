@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type { BrowserContext, Page } from 'playwright-core'
-import { authErrorHandler, requireAuth } from 'express-kickout'
+import { authErrorHandler, type DpopOptions, requireAuth } from 'express-kickout'
 import { createIssuer, generateSigningKey, type Issuer, memoryStore } from 'express-kickout/issuer'
 import type { KickoutClient, KickoutClientOptions } from '../../src/client/index.ts'
 
@@ -45,7 +45,8 @@ async function listen(host: string): Promise<{ server: Server; url: string }> {
   return { server, url: `http://${host}:${(server.address() as AddressInfo).port}` }
 }
 
-export async function setClientStage(): Promise<ClientStage> {
+/** @param dpop - of the guard of the API; a login that comes with a proof begins a bound session either way */
+export async function setClientStage(dpop: Partial<DpopOptions> = {}): Promise<ClientStage> {
   const [login, api] = [await listen('localhost'), await listen('127.0.0.1')]
   const audience = 'https://client.example'
   const issuer = createIssuer({
@@ -68,8 +69,10 @@ export async function setClientStage(): Promise<ClientStage> {
   loginApp.get('/client.js', (_req, res) => {
     res.type('js').send(readFileSync(shippedClient, 'utf8'))
   })
-  loginApp.post('/login', async (_req, res) => {
-    issuer.send(res, await issuer.startSession({ subject: 'ada', scope: 'notes' }))
+  loginApp.post('/login', async (req, res) => {
+    const proof = req.get('DPoP')
+    const key = proof === undefined ? {} : { dpop: { proof, url: `${login.url}/login` } }
+    issuer.send(res, await issuer.startSession({ subject: 'ada', scope: 'notes', ...key }))
   })
   loginApp.use('/token', (_req, res, next) => {
     refreshes.count++
@@ -93,12 +96,15 @@ export async function setClientStage(): Promise<ClientStage> {
   loginApp.use(issuer.router)
   login.server.on('request', loginApp)
 
-  const guard = requireAuth({ issuer: login.url, audience, revocations: issuer.revocations })
+  const guard = requireAuth({
+    ...{ issuer: login.url, audience, revocations: issuer.revocations },
+    dpop: { publicUrl: api.url, ...dpop },
+  })
   const apiApp = express()
   apiApp.use((req, res, next) => {
     res.set('Access-Control-Allow-Origin', '*')
     res.set('Access-Control-Expose-Headers', 'Retry-After, WWW-Authenticate')
-    res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type')
+    res.set('Access-Control-Allow-Headers', 'Authorization, Content-Type, DPoP')
     res.set('Access-Control-Allow-Methods', 'GET, POST')
     if (req.method === 'OPTIONS') {
       res.status(204).end()
@@ -126,9 +132,6 @@ export async function setClientStage(): Promise<ClientStage> {
     async open(context, options = {}) {
       const page = await context.newPage()
       await page.goto(login.url)
-      if ((await context.cookies()).length === 0) {
-        await page.evaluate(async () => (await fetch('/login', { method: 'POST' })).status)
-      }
       const full = { loginUrl: login.url, apiOrigins: [api.url], ...options }
       await page.evaluate(async (settings) => {
         const url = '/client.js'
@@ -140,6 +143,12 @@ export async function setClientStage(): Promise<ClientStage> {
         }
         Object.assign(window, { client, events })
       }, full)
+      if ((await context.cookies()).length > 0) return page
+      await page.evaluate(async (isBound) => {
+        const { client } = window as unknown as ClientWindow
+        const headers = isBound ? { DPoP: await client.proof('/login') } : undefined
+        await fetch('/login', { method: 'POST', ...(headers && { headers }) })
+      }, options.dpop === true)
       return page
     },
     async close() {
