@@ -149,7 +149,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   }
 
   function presentedScheme(req: AuthenticatedRequest): Scheme | undefined {
-    return settings.getToken ? undefined : schemeOf(req)
+    return settings.getToken || !bindings.dpop ? undefined : schemeOf(req)
   }
 
   /** Only where a guard checks what tokens are bound to; others do not look at it. */

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import { InvalidProof, proofAlgorithms, ProofVerifier } from '../../src/dpop/proof.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -129,6 +130,25 @@ describe('a proof is refused that has', () => {
     // Neither the proof nor what jose quotes of it.
     expect((error as Error).message.length).toBeLessThan(90)
     expect(error).not.toHaveProperty('cause')
+  })
+
+  test('any text at all, or any JSON in its parts', async () => {
+    const refused = async (proof: string, changes?: object): Promise<void> => {
+      const error: unknown = await verify(proof, changes).catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(InvalidProof)
+    }
+    const json = fc.json()
+    const parts = fc.tuple(json, json, fc.base64String())
+    await fc.assert(
+      fc.asyncProperty(fc.string(), parts, fc.jsonValue(), async (text, [a, b, c], jwk) => {
+        await refused(text)
+        await refused(
+          `${Buffer.from(a).toString('base64url')}.${Buffer.from(b).toString('base64url')}.${c.replace(/[^A-Za-z0-9]/g, '')}`,
+        )
+        await refused(key.prove({ token, htu }, { jwk }), { thumbprint: undefined })
+      }),
+      { numRuns: 200 },
+    )
   })
 
   test('but a jti of 255 characters is accepted', async () => {

@@ -16,6 +16,9 @@ export interface DpopDeps {
 
 const namespace = 'dpop'
 
+/** What each request has claimed. A second guard on its way, or the same one again, must not take it for a replay. */
+const claimedBy = new WeakMap<object, string>()
+
 function invalidProof(message: string): AuthError {
   return new AuthError('invalid_dpop_proof', 'proof', message)
 }
@@ -116,7 +119,7 @@ export class DpopBinding {
     if (nonceMadeAtMs === undefined && this.#settings.nonceSecret !== undefined) {
       throw this.#useNonce(thumbprint, 'The proof has no nonce of ours, or one that is too old')
     }
-    await this.#claim(verified)
+    await this.#claim(verified, req)
     // The store would not know a proof that was used before. A nonce shows that this one was made since.
     const notBeforeMs = Math.max(verified.issuedAtMs, nonceMadeAtMs ?? 0)
     if (notBeforeMs < (this.#replay.remembersSinceMs ?? 0)) {
@@ -152,15 +155,20 @@ export class DpopBinding {
     }
   }
 
-  async #claim({ thumbprint, jti }: VerifiedProof): Promise<void> {
+  async #claim({ thumbprint, jti }: VerifiedProof, req: PresentingRequest): Promise<void> {
+    const id = `${thumbprint} ${jti}`
+    if (claimedBy.get(req) === id) return
     let isFirst: unknown
     try {
-      isFirst = await this.#replay.claim(namespace, `${thumbprint} ${jti}`, this.#proofs.lifetimeMs)
+      isFirst = await this.#replay.claim(namespace, id, this.#proofs.lifetimeMs)
     } catch (error) {
       throw toUnavailable(error)
     }
     // Anything but `true` refuses, as a store of the application may answer with anything.
-    if (isFirst === true) return
+    if (isFirst === true) {
+      claimedBy.set(req, id)
+      return
+    }
     throw new AuthError('invalid_dpop_proof', 'replay', 'The proof was used before')
   }
 

@@ -40,7 +40,7 @@ export interface DpopOptions {
    *
    * @defaultValue ES256, ES384, ES512, EdDSA, Ed25519, PS256, PS384, PS512, RS256, RS384, RS512
    */
-  algorithms?: string[]
+  algorithms?: readonly string[]
   /**
    * How old a proof may be, from its `iat`, seconds, 1 to 600. `clockToleranceSeconds` comes on top.
    *

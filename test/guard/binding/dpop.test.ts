@@ -56,6 +56,7 @@ async function setUp(
     res.json({ subject: getAuth(req).subject })
   }
   const nested = express.Router()
+  app.get('/twice', guarded.guard)
   nested.get('/below', answer)
   app.use('/nested', guarded.guard, nested)
   app.use(guarded.guard)
@@ -226,6 +227,13 @@ describe('a guard with dpop', () => {
     const headers = { authorization: `DPoP ${token}`, dpop: prove() }
     const answers = await Promise.all(Array.from({ length: 50 }, async () => call(headers)))
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
+  })
+
+  test('a second guard on the way of a request does not take its proof for a replay', async () => {
+    const { call, prove, token } = await setUp()
+    const headers = { authorization: `DPoP ${token}`, dpop: prove({ htu: `${publicUrl}/twice` }) }
+    expect(await call(headers, '/twice')).toMatchObject({ status: 200 })
+    expect(factsOf(await call(headers, '/twice'))).toEqual(invalidProof)
   })
 
   test('two keys may use the same jti: nobody spends the proof of another', async () => {
