@@ -72,7 +72,7 @@ export async function story(): Promise<boolean> {
   })
   app.use(issuer.router)
   app.use('/admin', adminRouter({ issuer }))
-  app.use('/other', adminRouter({ revocations }, { scope: 'ops' }))
+  app.use('/other', adminRouter({ revocations, scope: 'ops' }))
   const tokens: TokenResponse = await issuer.startSession({ subject: 'u1', scope: 'reports:read' })
   const target: KickOutTarget = { subject: 'u1' }
   const result: KickOutResult = await issuer.kickOut(target)

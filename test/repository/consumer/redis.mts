@@ -1,8 +1,8 @@
 // A typed consumer of the Redis entry. Compiled, never run.
 import { Redis } from 'ioredis'
-import type { Revocations } from 'express-kickout'
+import { memoryReplayStore, type ReplayStore, requireAuth, type Revocations } from 'express-kickout'
 import { createIssuer } from 'express-kickout/issuer'
-import { redisRevocations, redisStore } from 'express-kickout/redis'
+import { redisReplayStore, redisRevocations, redisStore } from 'express-kickout/redis'
 
 const redis = new Redis({ lazyConnect: true })
 
@@ -18,4 +18,20 @@ export const issuer = createIssuer({
   signingKeys: [],
   refreshTokenSecret: ['0123456789abcdef0123456789abcdef'],
   store: redisStore(redis),
+})
+
+export const replay: ReplayStore = redisReplayStore(redis)
+
+export const guard = requireAuth({
+  issuer: 'https://login.example.com',
+  audience: 'https://api.example.com',
+  dpop: { publicUrl: 'https://api.example.com', replay, algorithms: ['ES256'] },
+  mtls: { certificate: { header: 'client-cert', format: 'rfc9440' } },
+})
+
+export const own = requireAuth({
+  issuer: 'http://localhost:3000',
+  audience: 'https://api.example.com',
+  dpop: { replay: memoryReplayStore({ maxEntries: 1000 }), nonce: { secret: new Uint8Array(32) } },
+  mtls: { certificate: 'socket', required: true },
 })
