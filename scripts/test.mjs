@@ -12,6 +12,7 @@ const jestArguments = forwarded.length > 0 ? [...forwarded, '--passWithNoTests']
 
 const steps = [
   ['redis-server', 'node', 'scripts/ensure-redis.mjs'],
+  ['postgres', 'node', 'scripts/ensure-postgres.mjs'],
   ['types', 'npm', 'run', '--silent', 'typecheck'],
   ['lint', 'npm', 'run', '--silent', 'lint'],
   ['format', 'npm', 'run', '--silent', 'format:check'],
@@ -19,6 +20,7 @@ const steps = [
   ['build', 'npm', 'run', '--silent', 'build'],
   ['package', 'npm', 'run', '--silent', 'check:package'],
   ['unit and redis tests', 'node', 'scripts/jest.mjs', 'unit,redis', ...jestArguments],
+  ['postgres tests', 'node', 'scripts/jest.mjs', 'postgres', ...jestArguments],
   // On its own: it packs, which builds dist anew under anything else that uses it.
   ['repository tests', 'node', 'scripts/jest.mjs', 'repository', ...jestArguments],
 ]

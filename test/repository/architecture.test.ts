@@ -30,6 +30,10 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
       imports: ['root', 'revocation'],
       types: ['issuer/sessions/session-store.ts', 'replay/replay-store.ts'],
     },
+    postgres: {
+      imports: ['root', 'revocation'],
+      types: ['issuer/sessions/session-store.ts'],
+    },
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
     testing: {
       imports: [

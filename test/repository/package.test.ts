@@ -65,6 +65,7 @@ const NAMES: Record<string, string[]> = {
     'memoryStore',
   ],
   'express-kickout/admin': ['adminRouter'],
+  'express-kickout/postgres': ['postgresRevocations', 'postgresStore', 'schemaSql'],
   'express-kickout/redis': ['redisReplayStore', 'redisRevocations', 'redisStore'],
   'express-kickout/testing': ['createTestIssuer'],
   'express-kickout/client': ['KickoutClient', 'SignedOutError', 'UnavailableError'],

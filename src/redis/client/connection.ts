@@ -10,7 +10,7 @@ import {
   isCluster,
 } from './client-options.ts'
 import type { RedisClient } from '../options.ts'
-import { Timeout, within } from './timeout.ts'
+import { Timeout, within } from '../../timeout.ts'
 
 type Command<Reply> = (client: RedisClient) => Promise<Reply>
 

@@ -25,7 +25,7 @@ import { openScript } from '../scripts/open.ts'
 import { reconnectDelayMs } from '../client/client-options.ts'
 import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
 import type { RevocationLog } from './publish.ts'
-import { within } from '../client/timeout.ts'
+import { within } from '../../timeout.ts'
 
 /** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
 const bootBlockMs = 25

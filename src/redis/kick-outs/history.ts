@@ -1,4 +1,11 @@
 import {
+  Confirmation,
+  type LogPosition,
+  mayAccept,
+  type Reached,
+  type ServerReport,
+} from '../../revocation/confirm.ts'
+import {
   defaultConfirmTimeoutMs,
   type KickOutPage,
   type KickOutQuery,
@@ -7,13 +14,12 @@ import {
   toKickOutRecord,
   UnknownKickOutError,
 } from '../../revocation/revocations.ts'
-import { Confirmation, type LogPosition, mayAccept, type Reached } from './confirm.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { toUnavailable } from '../client/failure.ts'
 import { decodeEntry } from './entry-format.ts'
 import { type RevocationLog, writeBudgetMs } from './publish.ts'
 import { readKickOutsScript } from '../scripts/read-kick-outs.ts'
-import { type ServerReport, readServersScript } from '../scripts/read-servers.ts'
+import { readServersScript } from '../scripts/read-servers.ts'
 
 /** How many records are read at a time to find one by its id. */
 const idScanPage = 1000

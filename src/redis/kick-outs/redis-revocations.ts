@@ -4,6 +4,7 @@ import { UnavailableError } from '../../errors.ts'
 import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../../events.ts'
 import { Denylist } from '../../revocation/denylist.ts'
 import type { PartitionState } from '../../revocation/freshness.ts'
+import { Reassertion } from '../../revocation/reassertion.ts'
 import {
   isRevoked,
   notRevoked,
@@ -24,11 +25,10 @@ import {
 import { type KickOutTarget, resolveTarget } from '../../revocation/target.ts'
 import { History } from './history.ts'
 import type { CommandConnection } from '../client/connection.ts'
-import { describeFailure, isUnfit, toUnavailable } from '../client/failure.ts'
+import { describeFailure, isForbidden, isUnfit, toUnavailable } from '../client/failure.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { FollowedLog } from './followed-log.ts'
 import { Lookup } from './look-up.ts'
-import { Reassertion } from './republish.ts'
 import { RevocationLog } from './publish.ts'
 import type { RevocationsSettings } from '../options.ts'
 
@@ -75,7 +75,14 @@ export class RedisRevocations implements AuditedRevocations {
         this.#emit({ type: 'revocations.gap', partition, cause: 'epoch' })
     })
     this.#denylist = new Denylist(this.#clock)
-    this.#reassertion = new Reassertion(this.#log, this.#denylist)
+    this.#reassertion = new Reassertion(
+      {
+        republish: async (revocation, remainingMs) => this.#log.republish(revocation, remainingMs),
+        partitionOf: (level, issuer, id) => this.#log.keys.partitionOf(level, issuer, id),
+        isForbidden,
+      },
+      this.#denylist,
+    )
     this.#copy = this.#follow()
   }
 

@@ -1,18 +1,6 @@
+import type { ServerReport } from '../../revocation/confirm.ts'
 import { defineScript } from './define-script.ts'
 import { basicPrelude } from './prelude.ts'
-
-/** A resource server as it last reported itself. */
-export interface ServerReport {
-  readonly serverId: string
-  /** How long ago, milliseconds by the store's clock. */
-  readonly ageMs: number
-  readonly state: string
-  readonly stalenessMs: number
-  readonly seq: number
-  /** How old its proof of freshness may become, milliseconds: for so long it may accept tokens by what it knew. */
-  readonly maxStalenessMs: number
-  readonly epoch: string
-}
 
 /** Servers that were silent for so long are forgotten. */
 const forgottenAfterMs = 60_000

@@ -1,6 +1,5 @@
-import type { Denylist, UnseenEntry } from '../../revocation/denylist.ts'
-import { isForbidden } from '../client/failure.ts'
-import type { RevocationLog } from './publish.ts'
+import type { Denylist, UnseenEntry } from './denylist.ts'
+import type { RevocationLevel } from './revocation.ts'
 
 /** Spread over a fleet: what one server has written again arrives at the others before they begin. */
 const maxHeadStartMs = 150
@@ -9,18 +8,28 @@ const batchSize = 50
 /** How long the event loop is held at a time. */
 const turnMs = 10
 
+/** A log that lost entries can be written to again. */
+export interface ReassertedLog {
+  /** Writes a revocation again, unless another process has done so already. Safe to repeat. */
+  republish(revocation: UnseenEntry['revocation'], remainingMs: number): Promise<void>
+  /** The partition that a revocation lies in. */
+  partitionOf(level: RevocationLevel, issuer: string, id: string): number
+  /** Whether this process lacks the right to write, so that it leaves it to those that have it. */
+  isForbidden(error: unknown): boolean
+}
+
 /**
- * Writes again what this process holds and Redis has lost: after a failover that lost a write, after FLUSHALL, after a
- * foreign trim. A kick-out survives as long as one process that saw it lives.
+ * Writes again what this process holds and the store has lost: after a failover that lost a write, after FLUSHALL or
+ * TRUNCATE, after a foreign trim. A kick-out survives as long as one process that saw it lives.
  */
 export class Reassertion {
-  readonly #log: RevocationLog
+  readonly #log: ReassertedLog
   readonly #denylist: Denylist
   /** The load whose missing entries are being written, per partition; a later one takes over. */
   readonly #current = new Map<number, number>()
   #closed = false
 
-  constructor(log: RevocationLog, denylist: Denylist) {
+  constructor(log: ReassertedLog, denylist: Denylist) {
     this.#log = log
     this.#denylist = denylist
   }
@@ -48,8 +57,8 @@ export class Reassertion {
         return
       } catch (error) {
         // A user that may only read leaves it to those that may write.
-        if (isForbidden(error)) return
-        // Redis went away again. What is missing stays missing until it was written.
+        if (this.#log.isForbidden(error)) return
+        // The store went away again. What is missing stays missing until it was written.
         await pause(retryMs)
       }
     }
@@ -77,7 +86,7 @@ export class Reassertion {
       }
       if (!entry) continue
       const { level, issuer, id } = entry.revocation
-      if (this.#log.keys.partitionOf(level, issuer, id) === partition) yield entry
+      if (this.#log.partitionOf(level, issuer, id) === partition) yield entry
     }
   }
 }

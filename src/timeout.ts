@@ -20,7 +20,7 @@ export async function within<Value>(
   }
 }
 
-/** Redis did not answer in time. */
+/** An answer did not come in time. */
 export class Timeout extends Error {
   override readonly name = 'Timeout'
 }

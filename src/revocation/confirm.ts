@@ -1,4 +1,15 @@
-import type { ServerReport } from '../scripts/read-servers.ts'
+/** A resource server as it last reported itself. */
+export interface ServerReport {
+  readonly serverId: string
+  /** How long ago, milliseconds by the store's clock. */
+  readonly ageMs: number
+  readonly state: string
+  readonly stalenessMs: number
+  readonly seq: number
+  /** How old its proof of freshness may become, milliseconds: for so long it may accept tokens by what it knew. */
+  readonly maxStalenessMs: number
+  readonly epoch: string
+}
 
 /** A server that reported within this time is live. It is several heartbeats, even slow ones. */
 export const liveWithinMs = 2000

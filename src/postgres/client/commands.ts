@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { within } from '../../timeout.ts'
+import type { PostgresPool, PostgresPoolClient, QueryAnswer } from '../options.ts'
+import { schemaVersion } from '../schema/schema-sql.ts'
+import { isMissing, isRepeatable, NotConnected, UnfitDatabase } from './failure.ts'
+
+/** How long a write may take before the caller learns that it is not known to have happened, in milliseconds. */
+export const writeBudgetMs = 900
+
+const retryMs = 40
+
+/** Asks for one row, with the names of its columns. */
+export interface Ask {
+  (text: string, values?: unknown[]): Promise<QueryAnswer>
+}
+
+/** Says that the schema is not the one that this version of the package works with, and what to do. */
+export function describeSchema(schema: string, found: number | undefined): string {
+  const is = found === undefined ? 'is not there' : `has version ${found}`
+  return (
+    `The PostgreSQL schema "${schema}" ${is}, and this version of express-kickout works with version ${schemaVersion}: ` +
+    `run the statements of schemaSql({ schema: '${schema}' })`
+  )
+}
+
+/** @throws UnfitDatabase unless the schema has the version that this package works with */
+export async function assertSchema(ask: Ask, schema: string): Promise<void> {
+  let found: number | undefined
+  try {
+    const { rows } = await ask(`SELECT "${schema}".schema_version() AS version`)
+    found = Number((rows[0] as { version?: unknown } | undefined)?.version)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  }
+  if (found !== schemaVersion) throw new UnfitDatabase(describeSchema(schema, found))
+}
+
+/**
+ * Statements on clients of the user's pool, each within a budget. A client whose answer is late is closed, not given back:
+ * its connection may never answer.
+ */
+export class Commands {
+  readonly #pool: PostgresPool
+  readonly #schema: string
+  #isChecked = false
+  #closed = false
+
+  constructor(pool: PostgresPool, schema: string) {
+    this.#pool = pool
+    this.#schema = schema
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  /**
+   * Calls one of the schema's functions, and again while it is certain that nothing was written and the time is not up.
+   *
+   * @returns its rows
+   * @throws the error of PostgreSQL, or `Timeout`
+   */
+  async call(name: string, values: readonly unknown[], budgetMs: number): Promise<unknown[]> {
+    const deadlineMs = performance.now() + budgetMs
+    for (;;) {
+      try {
+        return await this.#once(name, values, deadlineMs - performance.now())
+      } catch (error) {
+        const isLate = performance.now() + retryMs >= deadlineMs
+        if (!isRepeatable(error) || isLate || this.#closed) throw error
+        await sleep(retryMs * (0.5 + Math.random()))
+      }
+    }
+  }
+
+  async #once(name: string, values: readonly unknown[], budgetMs: number): Promise<unknown[]> {
+    if (this.#closed) throw new Error('closed')
+    const deadlineMs = performance.now() + budgetMs
+    const client = await this.#connect(budgetMs)
+    let isSound = false
+    try {
+      const ask: Ask = async (text, parameters) =>
+        within(client.query(text, parameters), deadlineMs - performance.now(), 'PostgreSQL')
+      if (!this.#isChecked) {
+        await assertSchema(ask, this.#schema)
+        this.#isChecked = true
+      }
+      const places = values.map((_, index) => `$${index + 1}`).join(', ')
+      const { rows } = await ask(`SELECT * FROM "${this.#schema}".${name}(${places})`, [...values])
+      isSound = true
+      return [...rows]
+    } catch (error) {
+      // An answer with an SQLSTATE leaves the connection as good as before; a missing function is looked at again.
+      isSound =
+        /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code)) && !isShutdown(error)
+      if (isMissing(error)) this.#isChecked = false
+      throw error
+    } finally {
+      client.release(!isSound)
+    }
+  }
+
+  async #connect(budgetMs: number): Promise<PostgresPoolClient> {
+    const connecting = this.#pool.connect()
+    try {
+      return await within(connecting, budgetMs, 'A connection to PostgreSQL')
+    } catch (error) {
+      // One that comes late goes back to the pool.
+      connecting.then(
+        (client) => client.release(),
+        () => undefined,
+      )
+      throw new NotConnected(error instanceof Error ? error.message : 'no connection')
+    }
+  }
+}
+
+function isShutdown(error: unknown): boolean {
+  return /^(57P0|08|25006)/.test(String((error as { code?: unknown }).code))
+}

@@ -1,0 +1,297 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Clock, instantOf } from '../../clock.ts'
+import type { RevocationsState } from '../../events.ts'
+import {
+  addChunk,
+  emptyLoad,
+  type Freshness,
+  freshnessOf,
+  type GapCause,
+  initialPartition,
+  logStart,
+  onConnected,
+  onLoaded,
+  onRound,
+  type PartitionState,
+  type Step,
+} from '../../revocation/freshness.ts'
+import type { LogEntry, LogHead } from '../../revocation/log.ts'
+import type { Revocation } from '../../revocation/revocation.ts'
+import { assertSchema, writeBudgetMs } from '../client/commands.ts'
+import { isForbidden, isMissing } from '../client/failure.ts'
+import { OwnConnection } from '../client/own-connection.ts'
+import type { PostgresPool, RevocationsSettings } from '../options.ts'
+import { decodeRow, type LogRow, seqOf } from './entry-format.ts'
+
+/** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
+const bootPollMs = 25
+/** How long until the primary is looked over again. */
+const meetEveryMs = 4000
+/** Entries of one read. */
+const chunkSize = 2000
+/** An answer that is not there after so long: the connection is dead, whatever TCP says. */
+const roundTimeoutMs = 1000
+const maxReconnectMs = 500
+/** How long until a log that this process may not repair is looked at again. */
+const forbiddenRetryMs = 500
+
+/** The head of the log, and what is known about its retention. */
+export interface Head extends LogHead {
+  /** The largest retention that any process has given, milliseconds. */
+  readonly retentionMs: number
+  /** When the retention was last raised, milliseconds by the log's clock, and what it was before; 0 if it never was. */
+  readonly raisedAt: number
+  readonly retentionBeforeMs: number
+}
+
+export interface ReaderDeps {
+  readonly clock: Clock
+  /** Whether this process checks tokens, so that kick-outs have to wait for it. */
+  readonly isServer: () => boolean
+  /** How the copy is doing, for the report. */
+  readonly report: () => { state: RevocationsState; stalenessMs: number }
+  readonly apply: (revocation: Revocation, remainingMs: number, isConfirmed: boolean) => void
+  readonly onState: (state: PartitionState) => void
+  readonly onHead: (head: Head) => void
+  readonly onGap: (cause: GapCause) => void
+  /** The log was read as a whole; `sinceMs` (monotonic) is when that began. */
+  readonly onLoaded: (sinceMs: number) => void
+  readonly onFailure: (error: unknown) => void
+}
+
+/**
+ * Follows the log on a connection of its own: connect, load if the state machine says so, then read what is new, at a
+ * notification or after `pollMs`. It decides nothing; see `revocation/freshness.ts`. A notification only wakes it: one that
+ * is lost costs time, and proves nothing.
+ */
+export class Reader {
+  readonly serverId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
+  readonly #pool: PostgresPool
+  readonly #settings: RevocationsSettings
+  readonly #deps: ReaderDeps
+  readonly #ending = new AbortController()
+  #state: PartitionState = initialPartition
+  #connection: OwnConnection | undefined
+  #metAtMs = Number.NEGATIVE_INFINITY
+  /** Whether the last round brought something: the next one reports that it is applied. */
+  #isBusy = false
+  #running: Promise<void> | undefined
+
+  constructor(pool: PostgresPool, settings: RevocationsSettings, deps: ReaderDeps) {
+    this.#pool = pool
+    this.#settings = settings
+    this.#deps = deps
+  }
+
+  /** Safe to repeat. */
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  freshness(): Freshness {
+    return freshnessOf([this.#state], this.#settings.maxStalenessMs, this.#deps.clock)
+  }
+
+  /** Whether the copy is proved complete as of a moment that is not too long ago, judged now and on both clocks. */
+  isFresh(): boolean {
+    const { proof } = this.#state
+    const { maxStalenessMs } = this.#settings
+    const { clock } = this.#deps
+    return (
+      proof !== undefined &&
+      clock.monotonic() - proof.monotonicMs <= maxStalenessMs &&
+      clock.now() - proof.wallMs <= maxStalenessMs
+    )
+  }
+
+  /** Leaves, and says so if that can be done at once. */
+  async close(): Promise<void> {
+    this.#ending.abort()
+    const leave = this.#connection?.query(
+      `DELETE FROM "${this.#settings.schema}".servers WHERE server_id = $1`,
+      [this.serverId],
+      200,
+    )
+    await leave?.catch(() => undefined)
+    this.#disconnect()
+    await this.#running
+  }
+
+  /** A word for what may have become true during an await. */
+  #hasEnded(): boolean {
+    return this.#ending.signal.aborted
+  }
+
+  #disconnect(): void {
+    this.#connection?.close()
+    this.#connection = undefined
+  }
+
+  async #run(): Promise<void> {
+    for (let attempt = 0; !this.#hasEnded(); attempt++) {
+      try {
+        await this.#follow(() => {
+          attempt = 0
+        })
+      } catch (error) {
+        this.#disconnect()
+        if (this.#hasEnded()) return
+        this.#deps.onFailure(error)
+        await this.#pause(Math.min(maxReconnectMs, 25 * 2 ** Math.min(attempt, 6)))
+      }
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#ending
+    await sleep(ms, undefined, { ref: false, signal }).catch(() => undefined)
+  }
+
+  async #follow(onHealthy: () => void): Promise<void> {
+    const connection = await OwnConnection.open(this.#pool)
+    if (this.#hasEnded()) {
+      connection.close()
+      return
+    }
+    this.#connection = connection
+    const { schema, listen } = this.#settings
+    await assertSchema(
+      async (text, values) => connection.query(text, values, roundTimeoutMs),
+      schema,
+    )
+    if (listen) await connection.query(`LISTEN "${schema}"`, undefined, roundTimeoutMs)
+    let step = await this.#meet(connection)
+    while (!this.#hasEnded()) {
+      step = await this.#take(connection, step)
+      onHealthy()
+      const isDue = this.#deps.clock.monotonic() - this.#metAtMs >= meetEveryMs
+      if (!isDue || step.then !== 'follow' || step.cause) continue
+      this.#note(step.state)
+      step = await this.#meet(connection)
+    }
+  }
+
+  /** Looks the primary over: on each connection, and now and then, since a pooler may lead to another one. */
+  async #meet(connection: OwnConnection): Promise<Step> {
+    const { rows } = await connection.query(
+      `SELECT "${this.#settings.schema}".history_id() AS id`,
+      undefined,
+      roundTimeoutMs,
+    )
+    const { head } = await this.#read(connection, this.#state.seq, 0)
+    this.#metAtMs = this.#deps.clock.monotonic()
+    return onConnected(this.#state, head, (rows[0] as { id: string }).id)
+  }
+
+  #note(state: PartitionState): void {
+    this.#state = state
+    this.#deps.onState(state)
+  }
+
+  /** Does what the last step said, and makes the next one. */
+  async #take(connection: OwnConnection, step: Step): Promise<Step> {
+    this.#note(step.state)
+    if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
+    switch (step.then) {
+      case 'follow':
+        return this.#round(connection)
+      case 'load':
+        return this.#load(connection)
+      case 'renew-epoch':
+        await this.#renewEpoch(connection, step.cause === 'sequence')
+        return this.#load(connection)
+    }
+  }
+
+  async #round(connection: OwnConnection): Promise<Step> {
+    if (!this.#isBusy) {
+      const tenth = Math.max(25, this.#settings.maxStalenessMs / 10)
+      const pollMs = Math.min(this.#settings.pollMs, tenth)
+      await connection.woken(this.#state.proof === undefined ? bootPollMs : pollMs)
+    }
+    if (this.#hasEnded()) return { state: this.#state, then: 'follow' }
+    const sentAt = instantOf(this.#deps.clock)
+    const { head, entries } = await this.#read(connection, seqOf(this.#state.cursor), chunkSize)
+    this.#applyAll(entries, head.now, 0)
+    this.#isBusy = entries.length > 0
+    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize })
+  }
+
+  async #load(connection: OwnConnection): Promise<Step> {
+    const sinceMs = this.#deps.clock.monotonic()
+    const first = await this.#read(connection, seqOf(logStart), chunkSize)
+    const { head } = first
+    let { entries } = first
+    let summary = emptyLoad
+    for (;;) {
+      this.#applyAll(entries, head.now, head.first)
+      summary = addChunk(summary, entries, head.first)
+      if (entries.length < chunkSize) break
+      entries = (await this.#read(connection, seqOf(summary.cursor), chunkSize)).entries
+    }
+    this.#isBusy = true
+    const step = onLoaded(this.#state, head, summary)
+    if (step.then === 'follow') this.#deps.onLoaded(sinceMs)
+    return step
+  }
+
+  /** A role that may not write leaves it to the processes that may, and looks again. Until then nothing is proved. */
+  async #renewEpoch(connection: OwnConnection, wasHoleSeen: boolean): Promise<void> {
+    try {
+      await connection.query(
+        `SELECT "${this.#settings.schema}".renew_epoch($1, $2)`,
+        [this.#state.epoch ?? '', wasHoleSeen],
+        writeBudgetMs,
+      )
+    } catch (error) {
+      if (!isForbidden(error)) throw error
+      this.#deps.onFailure(error)
+      await this.#pause(forbiddenRetryMs)
+    }
+  }
+
+  /** Reports, and reads the head of the log and what is newer than the cursor. */
+  async #read(
+    connection: OwnConnection,
+    cursor: number,
+    limit: number,
+  ): Promise<{ head: Head; entries: LogEntry[] }> {
+    const { schema, maxStalenessMs, retentionMs } = this.#settings
+    const { state, stalenessMs } = this.#deps.report()
+    const { rows } = await connection
+      .query(
+        `SELECT * FROM "${schema}".read_round($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+        [
+          Math.ceil(retentionMs),
+          this.#deps.isServer() ? this.serverId : '',
+          state,
+          Number.isFinite(stalenessMs) ? Math.round(stalenessMs) : 0,
+          this.#state.seq,
+          this.#state.epoch ?? '',
+          Math.round(maxStalenessMs),
+          cursor,
+          limit,
+        ],
+        roundTimeoutMs,
+      )
+      .catch(async (error: unknown) => {
+        if (isMissing(error)) {
+          await assertSchema(async (text) => connection.query(text, [], roundTimeoutMs), schema)
+        }
+        throw error
+      })
+    const row = rows[0] as { o_head: string; o_entries: string }
+    const head = JSON.parse(row.o_head) as Head
+    this.#deps.onHead(head)
+    return { head, entries: (JSON.parse(row.o_entries) as LogRow[]).map(decodeRow) }
+  }
+
+  #applyAll(entries: readonly LogEntry[], now: number, first: number): void {
+    for (const { revocation, seq } of entries) {
+      if (!revocation || seq === undefined) continue
+      this.#deps.apply(revocation, revocation.until - now, seq >= first)
+    }
+  }
+}

@@ -1,0 +1,258 @@
+import type { AccessTokenClaims } from '../../auth.ts'
+import { type Clock, systemClock } from '../../clock.ts'
+import { UnavailableError } from '../../errors.ts'
+import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../../events.ts'
+import { Denylist } from '../../revocation/denylist.ts'
+import { Reassertion } from '../../revocation/reassertion.ts'
+import {
+  isRevoked,
+  notRevoked,
+  type Revocation,
+  type RevocationVerdict,
+} from '../../revocation/revocation.ts'
+import {
+  type AuditedRevocations,
+  type KickOutOptions,
+  type KickOutPage,
+  type KickOutQuery,
+  type KickOutResult,
+  type ServerStatus,
+  notify,
+  readKickOutOptions,
+  type RevocationsStatus,
+} from '../../revocation/revocations.ts'
+import { type KickOutTarget, resolveTarget } from '../../revocation/target.ts'
+import type { Commands } from '../client/commands.ts'
+import { describeFailure, isUnfit, toUnavailable } from '../client/failure.ts'
+import type { PostgresPool, RevocationsSettings } from '../options.ts'
+import { type Head, Reader } from './follow.ts'
+import { History } from './history.ts'
+import { Lookup } from './look-up.ts'
+import { RevocationLog } from './publish.ts'
+
+export interface PostgresRevocationsDeps {
+  readonly pool: PostgresPool
+  readonly commands: Commands
+  /** The store's log, where it belongs to one: then the store closes the commands. */
+  readonly log?: RevocationLog
+}
+
+/**
+ * Revocations on PostgreSQL. This process follows the log and decides from memory; where the copy is not proved fresh,
+ * `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
+ */
+export class PostgresRevocations implements AuditedRevocations {
+  readonly #settings: RevocationsSettings
+  readonly #clock: Clock = systemClock
+  readonly #emit: Emit<RevocationsEvent>
+  readonly #deps: PostgresRevocationsDeps
+  readonly #log: RevocationLog
+  readonly #history: History
+  readonly #lookup: Lookup
+  readonly #denylist: Denylist
+  readonly #reassertion: Reassertion
+  readonly #listeners = new Set<(revocation: Revocation) => void>()
+  readonly #waiters = new Set<(error?: Error) => void>()
+  readonly #reader: Reader
+  #reported: RevocationsState = 'starting'
+  #failure: unknown
+  #isServer = false
+  #closed = false
+  #head: Head | undefined
+
+  constructor(settings: RevocationsSettings, deps: PostgresRevocationsDeps) {
+    this.#settings = settings
+    this.#deps = deps
+    this.#emit = emitterOf(settings.onEvent)
+    this.#log = deps.log ?? new RevocationLog(deps.commands, settings)
+    this.#history = new History(deps.commands, settings)
+    this.#lookup = new Lookup(deps.commands, settings.lookupTimeoutMs)
+    this.#denylist = new Denylist(this.#clock)
+    this.#reassertion = new Reassertion(this.#log, this.#denylist)
+    this.#reader = this.#createReader()
+  }
+
+  /** The largest that any process has given, as far as this one has read. */
+  get retentionSeconds(): number {
+    return Math.max(this.#settings.retentionMs, this.#head?.retentionMs ?? 0) / 1000
+  }
+
+  /** For a token that was issued at a moment, milliseconds: kick-outs from before a raise were kept for less. */
+  retentionSecondsFor(issuedAtMs: number): number {
+    const { raisedAt = 0, retentionBeforeMs = 0 } = this.#head ?? {}
+    const retention = this.retentionSeconds
+    return issuedAtMs < raisedAt ? Math.min(retention, retentionBeforeMs / 1000) : retention
+  }
+
+  check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
+    if (this.#closed) throw closedError()
+    const verdict = isRevoked(claims, this.#denylist, systemClock)
+    if (verdict.revoked) return verdict
+    return this.#reader.isFresh() ? notRevoked : this.#checkUnproved(claims)
+  }
+
+  async checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict> {
+    if (this.#closed) throw closedError()
+    const verdict = isRevoked(claims, this.#denylist, systemClock)
+    return verdict.revoked ? verdict : this.#lookup.check(claims)
+  }
+
+  async kickOut(target: KickOutTarget, options: KickOutOptions = {}): Promise<KickOutResult> {
+    if (this.#closed) throw closedError()
+    const startedAt = this.#clock.monotonic()
+    const resolved = resolveTarget(target, this.#settings.issuer)
+    const read = readKickOutOptions(options, this.retentionSeconds, this.#clock)
+    const published = await this.#log.publish(resolved, { ...read, by: options.by }, (written) => {
+      this.enforce(written.revocation, written.remainingMs)
+    })
+    const { revocation, sessionsEnded, isNew } = published
+    const reached = await this.#history.confirm(published, options.confirmTimeoutMs)
+    const elapsedMs = this.#clock.monotonic() - startedAt
+    const { kickOutId: id, at, level } = revocation
+    const { servers, confirmed } = reached
+    if (isNew) this.#emit({ type: 'kickout.published', id, level, servers, confirmed, elapsedMs })
+    return { id, at, ...reached, elapsedMs, sessionsEnded }
+  }
+
+  /**
+   * Puts a revocation in force in this process, whoever wrote it.
+   *
+   * @param isConfirmed - whether it was read from the log. What was only acknowledged may be on a primary that is none any
+   * more, and is written again if the next load does not bring it.
+   */
+  enforce(revocation: Revocation, remainingMs: number, isConfirmed = false): void {
+    // A process that has written a kick-out follows the log, so that it can write it again when PostgreSQL loses it.
+    if (!isConfirmed && !this.#closed) this.#reader.start()
+    const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
+    if (changed) notify(this.#listeners, revocation)
+  }
+
+  onKickOut(listener: (revocation: Revocation) => void): () => void {
+    this.#start()
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  status(): RevocationsStatus {
+    this.#denylist.tidy()
+    const { state, stalenessMs } = this.#noteState()
+    return { state, stalenessMs, entries: this.#denylist.size }
+  }
+
+  async ready(): Promise<void> {
+    if (this.#closed) throw closedError()
+    this.#start()
+    if (isUnfit(this.#failure)) throw new Error(describeFailure(this.#failure))
+    if (this.#report().state !== 'starting') return
+    await new Promise<void>((resolve, reject) => {
+      this.#waiters.add((error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#reassertion.close()
+    this.#noteState()
+    this.#settle(closedError())
+    this.#listeners.clear()
+    await this.#reader.close()
+    if (!this.#deps.log) this.#deps.commands.close()
+  }
+
+  async listKickOuts(query: KickOutQuery): Promise<KickOutPage> {
+    return this.#history.listKickOuts(query)
+  }
+
+  async listServers(): Promise<ServerStatus[]> {
+    const own = { serverId: this.#reader.serverId, ...this.#report() }
+    // Of itself a process knows better than what it last reported.
+    return (await this.#history.listServers()).map((node) =>
+      node.serverId === own.serverId ? { ...node, ...own } : node,
+    )
+  }
+
+  /** The copy cannot vouch for this token. */
+  #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
+    this.#start()
+    const { state, stalenessMs } = this.#noteState()
+    if (isUnfit(this.#failure))
+      throw toUnavailable('revocations', 'PostgreSQL cannot be used', this.#failure)
+    if (state === 'starting') throw this.#unavailable('The revocations are not loaded yet')
+    switch (this.#settings.whenStale) {
+      case 'lookup':
+        return this.#lookup.check(claims)
+      case 'reject':
+        throw this.#unavailable(`The copy of the revocations is ${Math.round(stalenessMs)} ms old`)
+      case 'accept':
+        return notRevoked
+    }
+  }
+
+  #unavailable(what: string): UnavailableError {
+    const why = this.#failure === undefined ? '' : `: ${describeFailure(this.#failure)}`
+    return new UnavailableError('revocations', what + why)
+  }
+
+  #report(): { state: RevocationsState; stalenessMs: number } {
+    if (this.#closed) return { state: 'closed', stalenessMs: Number.POSITIVE_INFINITY }
+    return this.#reader.freshness()
+  }
+
+  /** Reports, and tells of it where something has changed. */
+  #noteState(): { state: RevocationsState; stalenessMs: number } {
+    const report = this.#report()
+    const { state: to, stalenessMs: ageMs } = report
+    const from = this.#reported
+    if (from === to) return report
+    this.#reported = to
+    const message = this.#failure === undefined ? undefined : describeFailure(this.#failure)
+    const stalenessMs = to === 'closed' ? 0 : ageMs
+    const why = message !== undefined && { message }
+    this.#emit({ type: 'revocations.state', from, to, stalenessMs, ...why })
+    return report
+  }
+
+  /** From here on this process is a resource server: kick-outs wait for it. */
+  #start(): void {
+    if (this.#closed) return
+    this.#isServer = true
+    this.#reader.start()
+  }
+
+  #createReader(): Reader {
+    return new Reader(this.#deps.pool, this.#settings, {
+      clock: this.#clock,
+      isServer: () => this.#isServer,
+      report: () => this.#report(),
+      onHead: (head) => {
+        this.#head = head
+      },
+      apply: (revocation, remainingMs, isConfirmed) =>
+        this.enforce(revocation, remainingMs, isConfirmed),
+      onState: ({ epoch, seq }) => {
+        if (epoch !== undefined) this.#lookup.note(epoch, seq)
+        if (this.#report().state === 'live') this.#failure = undefined
+        if (this.#noteState().state !== 'starting') this.#settle()
+      },
+      onGap: (cause) => this.#emit({ type: 'revocations.gap', partition: 0, cause }),
+      onLoaded: (sinceMs) => this.#reassertion.begin(0, sinceMs),
+      onFailure: (error) => this.#onFailure(error),
+    })
+  }
+
+  #onFailure(error: unknown): void {
+    this.#failure = error
+    this.#noteState()
+    if (isUnfit(error)) this.#settle(new Error(describeFailure(error)))
+  }
+
+  #settle(error?: Error): void {
+    for (const waiter of this.#waiters) waiter(error)
+    this.#waiters.clear()
+  }
+}
+
+function closedError(): UnavailableError {
+  return new UnavailableError('revocations', 'These revocations were closed')
+}

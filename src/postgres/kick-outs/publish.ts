@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto'
+import type { Revocation } from '../../revocation/revocation.ts'
+import type { KickOutOptions } from '../../revocation/revocations.ts'
+import type { ResolvedTarget } from '../../revocation/target.ts'
+import { type Commands, writeBudgetMs } from '../client/commands.ts'
+import { isForbidden, toUnavailable } from '../client/failure.ts'
+import { encodeText } from '../encoding.ts'
+import type { StoreSettings } from '../options.ts'
+import { Timeout } from '../../timeout.ts'
+
+/** Options of a kick-out, as checked. */
+export interface PublishOptions {
+  readonly reason: string | undefined
+  readonly by: KickOutOptions['by'] | undefined
+  /** Milliseconds; `undefined` for now, by the store's clock. */
+  readonly at: number | undefined
+}
+
+/** What a kick-out did, before other servers have confirmed it. */
+export interface Published {
+  readonly revocation: Revocation
+  /** What is left of the time for which it is kept, by the clock of PostgreSQL. */
+  readonly remainingMs: number
+  readonly seq: number
+  readonly epoch: string
+  readonly sessionsEnded: number
+  /** `false` where the token or session was out already. */
+  readonly isNew: boolean
+}
+
+interface KickOutRow {
+  readonly o_kick_out_id: string
+  readonly o_is_new: boolean
+  readonly o_seq: string
+  readonly o_epoch: string
+  readonly o_at: string
+  readonly o_now: string
+  readonly o_kept_until: string
+  readonly o_version: string | null
+  readonly o_ended: string
+}
+
+export const newKickOutId = (): string => randomUUID()
+
+function authorOf(by: KickOutOptions['by']): string | null {
+  const name = typeof by === 'object' ? (by.subject ?? by.client) : by
+  return name === undefined ? null : encodeText(name)
+}
+
+/**
+ * The log of revocations as its writers see it: append, and write again. Everything here is safe to repeat.
+ *
+ * Kick-outs of one process follow one another: their numbers come from one row lock anyway, and this way their answers, and
+ * what listeners hear, have the order of the log.
+ */
+export class RevocationLog {
+  readonly settings: StoreSettings
+  readonly #commands: Commands
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(commands: Commands, settings: StoreSettings) {
+    this.#commands = commands
+    this.settings = settings
+  }
+
+  /**
+   * Writes a kick-out, and has it put in force before the next one is written.
+   *
+   * @throws UnavailableError when it is not known to be in PostgreSQL; repeat it
+   */
+  async publish(
+    target: ResolvedTarget,
+    options: PublishOptions,
+    enforce: (published: Published) => void,
+  ): Promise<Published> {
+    const deadlineMs = performance.now() + writeBudgetMs
+    const turn = this.#last.then(async () => {
+      const leftMs = deadlineMs - performance.now()
+      if (leftMs <= 0) throw new Timeout('PostgreSQL did not answer earlier kick-outs in time')
+      const published = await this.#write(target, options, leftMs)
+      enforce(published)
+      return published
+    })
+    this.#last = turn.catch(() => undefined)
+    try {
+      return await turn
+    } catch (error) {
+      throw toUnavailable('revocations', 'The kick-out was not confirmed, safe to repeat', error)
+    }
+  }
+
+  async #write(
+    { issuer, level, id, expiresAtMs }: ResolvedTarget,
+    { reason, by, at }: PublishOptions,
+    budgetMs: number,
+  ): Promise<Published> {
+    const [answer] = await this.#commands.call(
+      'kick_out',
+      [
+        Math.ceil(this.settings.retentionMs),
+        newKickOutId(),
+        encodeText(issuer),
+        level,
+        encodeText(id),
+        reason === undefined ? null : encodeText(reason),
+        authorOf(by),
+        by === undefined ? null : JSON.stringify(by),
+        at === undefined ? null : Math.floor(at),
+        Math.floor(expiresAtMs ?? 0),
+      ],
+      budgetMs,
+    )
+    const row = answer as KickOutRow
+    const keptUntil = Number(row.o_kept_until)
+    return {
+      revocation: {
+        kickOutId: row.o_kick_out_id,
+        issuer,
+        level,
+        id,
+        at: Number(row.o_at),
+        until: keptUntil,
+        ...(row.o_version !== null && { version: Number(row.o_version) }),
+        ...(reason !== undefined && { reason }),
+        ...(by !== undefined && { by }),
+      },
+      remainingMs: keptUntil - Number(row.o_now),
+      seq: Number(row.o_seq),
+      epoch: row.o_epoch,
+      sessionsEnded: Number(row.o_ended),
+      isNew: row.o_is_new,
+    }
+  }
+
+  /** Writes a revocation again that PostgreSQL has lost, unless another process has done so already. */
+  async republish(
+    { issuer, level, id, reason, at, version }: Omit<Revocation, 'kickOutId' | 'until'>,
+    remainingMs: number,
+  ): Promise<void> {
+    await this.#commands.call(
+      'republish',
+      [
+        Math.ceil(this.settings.retentionMs),
+        newKickOutId(),
+        encodeText(issuer),
+        level,
+        encodeText(id),
+        reason === undefined ? null : encodeText(reason),
+        at,
+        Math.ceil(remainingMs),
+        version ?? null,
+      ],
+      writeBudgetMs,
+    )
+  }
+
+  isForbidden(error: unknown): boolean {
+    return isForbidden(error)
+  }
+
+  /** There is one partition: one row lock numbers everything. */
+  partitionOf(): number {
+    return 0
+  }
+}
