@@ -202,3 +202,13 @@ export function isSecureUrl(url: URL, allowsHttp = false): boolean {
   const isPlain = url.protocol === 'http:' && (allowsHttp || loopback.test(url.hostname))
   return url.protocol === 'https:' || isPlain
 }
+
+/**
+ * Whether a text is an origin as browsers send it. Web views and extensions have schemes of their own
+ * (`tauri://localhost`, `capacitor://localhost`, `chrome-extension://…`), for which `URL` knows no origin.
+ */
+export function isOrigin(text: string): boolean {
+  if (text.includes('*')) return false
+  if (/^https?:/.test(text)) return URL.canParse(text) && new URL(text).origin === text
+  return /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(?::\d{1,5})?$/.test(text) && !text.startsWith('file:')
+}

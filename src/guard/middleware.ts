@@ -16,6 +16,7 @@ import {
   findAuth,
   findGuardContext,
   markAnonymous,
+  markGuard,
   RequestAuth,
   type RequestAuthContext,
   setAuth,
@@ -23,7 +24,7 @@ import {
 import type { RequireAuthOptions } from './require-auth-options.ts'
 import { type GuardSettings, readSettings } from './options.ts'
 import type { RouteHandler } from './route-handler.ts'
-import { Signals } from './signals.ts'
+import { canVouch, Signals } from './signals.ts'
 import { VerifiedCache } from './token/verified-cache.ts'
 import { type VerifiedToken, Verifier } from './token/verifier.ts'
 
@@ -82,6 +83,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const { revocations, bindings, clockToleranceSeconds } = settings
   const emit = emitterOf(settings.onEvent)
   const keyDeps = { ...deps, fetch: settings.fetch ?? deps.fetch, emit }
+  let closed = false
   const issuers = new IssuerDirectory(settings.trusts, keyDeps)
   const verifier = new Verifier(
     {
@@ -107,6 +109,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     rejected: ({ code, reason }) => {
       emit({ type: 'auth.rejected', code, reason })
     },
+    vouches: (claims) => !closed && canVouch(revocations, claims),
     makeSignal: (verified: VerifiedToken, res: object | undefined) =>
       signals.make(verified, res as Response | undefined),
   }
@@ -118,8 +121,6 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const readToken: (req: Request) => unknown =
     settings.getToken ?? (bindings.dpop ? readBearerOrDpop : readBearer)
   let started = false
-  let closed = false
-
   /** Nothing is fetched before the first use; from then on keys and revocations come in side by side. */
   function start(): void {
     if (closed) throw new UnavailableError('revocations', 'The guard was closed')
@@ -204,6 +205,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       .catch(next)
   }
 
+  markGuard(handler, context)
   return Object.assign(handler as RouteHandler, {
     async authenticate(req: Request, { token: given }: { token?: string } = {}) {
       const scheme = given === undefined ? presentedScheme(req) : undefined

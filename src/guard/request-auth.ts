@@ -12,6 +12,11 @@ const guardMark = Symbol.for('express-kickout.guard')
 export interface GuardContext extends ChallengeSettings {
   trusts(issuer: string): boolean
   rejected(error: AuthError | UnavailableError): void
+  /**
+   * Whether what was accepted before may stay: `false` where freshness was lost and a request with this token would be
+   * refused for that with 503, or the guard was closed. Asks no store.
+   */
+  vouches(claims: AccessTokenClaims): boolean
 }
 
 /** What one guard lends to each `req.auth` it makes. */
@@ -75,7 +80,12 @@ export function markAnonymous(req: object, context: GuardContext): void {
   marked[guardMark] = context
 }
 
-export function setAuth(req: object, auth: RequestAuth): void {
+/** Lets route guards, and what authenticates beside the handler, find the guard itself. */
+export function markGuard(guard: object, context: GuardContext): void {
+  Object.defineProperty(guard, guardMark, { value: context })
+}
+
+export function setAuth(req: object, auth: Auth): void {
   ;(req as MarkedRequest).auth = auth
 }
 

@@ -36,6 +36,23 @@ function isThenable<Value>(value: Value | PromiseLike<Value>): value is PromiseL
 }
 
 /**
+ * Whether revocations can say that a token is still good, or would throw. A promise is an answer on its way: where stale
+ * revocations ask the store (`whenStale: 'lookup'`), requests are not refused for it, and nothing is asked here while they
+ * are live.
+ */
+export function canVouch(revocations: Revocations | undefined, claims: AccessTokenClaims): boolean {
+  if (!revocations) return true
+  try {
+    if (revocations.status().state === 'live') return true
+    const verdict = revocations.check(claims)
+    if (isThenable(verdict)) Promise.resolve(verdict).catch(() => undefined)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
  * Makes the `signal`s of one guard and aborts them. Indexed by what a revocation can name, so that a kick-out costs as much
  * as it has streams to close, whatever the number of open ones.
  */

@@ -3,6 +3,7 @@ import type { IssuerEvent } from '../events.ts'
 import { isIdentifier } from '../identifier.ts'
 import {
   assertOptions,
+  isOrigin,
   isSecureUrl,
   optionError,
   readBoolean,
@@ -143,16 +144,6 @@ function readAccessTokenTtl(options: IssuerOptions, store: SessionStore): number
     )
   }
   return ttl
-}
-
-/**
- * Whether a text is an origin as browsers send it. Web views and extensions have schemes of their own
- * (`tauri://localhost`, `capacitor://localhost`, `chrome-extension://…`), for which `URL` knows no origin.
- */
-function isOrigin(text: string): boolean {
-  if (text.includes('*')) return false
-  if (/^https?:/.test(text)) return URL.canParse(text) && new URL(text).origin === text
-  return /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(?::\d{1,5})?$/.test(text) && !text.startsWith('file:')
 }
 
 function readOrigins(value: unknown): ReadonlySet<string> {

@@ -29,6 +29,7 @@ test('an anonymous request keeps the guard’s context and no req.auth', () => {
     resourceMetadataUrl: undefined,
     trusts: () => false,
     rejected: () => undefined,
+    vouches: () => true,
   }
   const req = { auth: { planted: true } }
   markAnonymous(req, context)

@@ -35,6 +35,8 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
       types: ['issuer/sessions/session-store.ts'],
     },
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
+    // Open connections, of whichever library: its types are structural.
+    websocket: { imports: ['root', 'guard'] },
     testing: {
       imports: [
         'root',

@@ -68,6 +68,7 @@ const NAMES: Record<string, string[]> = {
   'express-kickout/postgres': ['postgresRevocations', 'postgresStore', 'schemaSql'],
   'express-kickout/redis': ['redisReplayStore', 'redisRevocations', 'redisStore'],
   'express-kickout/testing': ['createTestIssuer'],
+  'express-kickout/websocket': ['acceptUpgrades', 'getConnection', 'graphqlWsAuth', 'socketIoAuth'],
   'express-kickout/client': ['KickoutClient', 'SignedOutError', 'UnavailableError'],
   'express-kickout/augment': [],
 }
