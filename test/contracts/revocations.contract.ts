@@ -237,6 +237,52 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         expect(await isRevoked({ client_id: 'client-1', iat: Math.floor(at / 1000) })).toBe(true)
       })
 
+      test.each(['subject', 'client', 'everyone'] as const)(
+        '%s: a moment that is past puts out what is older, and leaves in what is newer',
+        async (level) => {
+          const { target, claims } = levels[level]
+          const now = await storeNow()
+          const at = now - 60_000
+          expect((await revocations.kickOut({ issuer, ...target }, { at })).at).toBe(at)
+          const second = Math.floor(at / 1000)
+          expect(await isRevoked({ ...claims, iat: second })).toBe(true)
+          expect(await isRevoked({ ...claims, iat: second + 1 })).toBe(false)
+          if (level !== 'subject') return
+          expect(await isRevoked({ ...claims, session_version: at })).toBe(true)
+          expect(await isRevoked({ ...claims, session_version: at + 1 })).toBe(false)
+        },
+      )
+
+      test('a past moment takes nothing back from a later kick-out', async () => {
+        const { at } = await kickOut({ subject: 'sub-1' })
+        await revocations.kickOut({ issuer, subject: 'sub-1' }, { at: at - 60_000 })
+        expect(await isRevoked({ sub: 'sub-1', session_version: at })).toBe(true)
+        expect(await isRevoked({ sub: 'sub-1', iat: Math.floor(at / 1000) })).toBe(true)
+      })
+
+      test.each([
+        ['in the future', (now: number) => now + 60_000, /"at" must .* not in the future/],
+        [
+          'older than kick-outs are kept',
+          (now: number) => now - 90_060_000,
+          /"at" must not be lon/,
+        ],
+        ['no number', () => '2026' as unknown as number, /"at" must be a number/],
+        ['not finite', () => Number.NaN, /"at" must be a number/],
+        ['in seconds', (now: number) => now / 1000, /"at" must not be longer ago/],
+      ])('a moment that is %s is a TypeError, and nothing happens', async (_name, of, message) => {
+        const attempt = async () =>
+          revocations.kickOut({ issuer, subject: 'sub-1' }, { at: of(await storeNow()) })
+        await expect(attempt()).rejects.toThrow(TypeError)
+        await expect(attempt()).rejects.toThrow(message)
+        expect(await isRevoked({ sub: 'sub-1' })).toBe(false)
+      })
+
+      /** The clock of the store, as a kick-out of somebody else shows it. */
+      async function storeNow(): Promise<number> {
+        return (await kickOut({ session: 'somebody-else' })).at
+      }
+
       /** The revocations that came into force meanwhile. */
       async function revisionsOf(
         act: () => Promise<unknown>,
