@@ -37,7 +37,7 @@ export type AuthErrorCode =
   | 'insufficient_scope'
 
 /** Which of our own dependencies failed (503). */
-export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay'
+export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay' | 'clients'
 
 /** The `error` values of RFC 6749 §5.2 and §4.1.2.1 and RFC 9449 §5 that the issuer answers with. */
 export type GrantErrorCode =
@@ -47,6 +47,7 @@ export type GrantErrorCode =
   | 'invalid_scope'
   | 'invalid_dpop_proof'
   | 'unsupported_grant_type'
+  | 'unauthorized_client'
   | 'access_denied'
 
 interface ErrorFacts {
@@ -132,6 +133,7 @@ const unavailableDescription = {
   revocations: 'The server cannot check access tokens right now',
   sessions: 'The server cannot reach its sessions right now',
   replay: 'The server cannot check proofs right now',
+  clients: 'The server cannot look up clients right now',
 } as const satisfies Record<UnavailableReason, string>
 
 /**
@@ -168,6 +170,7 @@ const grantStatus = {
   invalid_scope: 400,
   invalid_dpop_proof: 400,
   unsupported_grant_type: 400,
+  unauthorized_client: 400,
   access_denied: 403,
 } as const satisfies Record<GrantErrorCode, number>
 

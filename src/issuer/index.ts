@@ -22,7 +22,8 @@ import type { TokenResponse } from './tokens/token-response.ts'
 
 export { GrantError, type GrantErrorCode, isGrantError } from '../errors.ts'
 export type { IssuerEvent, SessionEndReason } from '../events.ts'
-export { type Client, hashClientSecret } from './http/clients.ts'
+export { type Client, type ClientGrant, hashClientSecret } from './http/client.ts'
+export type { ClientResolver } from './http/clients.ts'
 export type { CookieOptions } from './http/cookie.ts'
 export { memoryStore, type MemoryStoreOptions } from './sessions/memory-session-store.ts'
 export type { Device, SessionInfo, SessionStore } from './sessions/session-store.ts'
@@ -138,6 +139,9 @@ export function createIssuer(options: IssuerOptions): Issuer {
     },
     kickOut: async (target, kickOutOptions) => kickOut(target, kickOutOptions, context),
     rotateSigningKey: async (jwk) => settings.keys.rotate(jwk),
-    close: async () => settings.store.close(),
+    async close() {
+      settings.clients.close()
+      await settings.store.close()
+    },
   }
 }

@@ -12,9 +12,11 @@ import {
   readString,
   readStrings,
 } from '../options.ts'
-import type { Client } from './http/clients.ts'
-import { Clients } from './http/clients.ts'
+import type { ReplayStore } from '../replay/replay-store.ts'
+import type { Client } from './http/client.ts'
+import { type ClientResolver, Clients } from './http/clients.ts'
 import { type CookieOptions, type CookieSettings, readCookieSettings } from './http/cookie.ts'
+import { tokenEndpointOf } from './http/endpoints.ts'
 import { memoryStore } from './sessions/memory-session-store.ts'
 import { RefreshTokens } from './tokens/refresh-token.ts'
 import type { SessionInfo, SessionStore } from './sessions/session-store.ts'
@@ -54,8 +56,18 @@ export interface IssuerOptions {
   dangerouslyAllowAnyAccessTokenTtl?: boolean
   session?: SessionOptions
   claims?: ExtraClaims
-  /** The clients that are known. Without a list any `client_id` is a public client. */
-  clients?: Client[]
+  /**
+   * The clients that are known, or a function that looks one up (in a database); that it throws, or takes over 500 ms, is
+   * answered with 503. Without it any `client_id` is a public client.
+   */
+  clients?: Client[] | ClientResolver
+  /**
+   * Remembers the assertions of clients (`private_key_jwt`): `redisReplayStore(redis)` where the issuer runs in several
+   * processes.
+   *
+   * @defaultValue memoryReplayStore(), of this process
+   */
+  replay?: ReplayStore
   /** Keeps refresh tokens in a cookie that no script can read. */
   cookie?: CookieOptions
   /** Origins of web pages that may call this issuer, exactly as browsers send them. */
@@ -74,6 +86,7 @@ const optionNames = [
   'session',
   'claims',
   'clients',
+  'replay',
   'cookie',
   'allowedOrigins',
   'onEvent',
@@ -168,6 +181,19 @@ function assertStore(store: unknown): asserts store is SessionStore {
   }
 }
 
+function isReplayStore(store: unknown): store is ReplayStore {
+  return typeof (store as Partial<ReplayStore> | null)?.claim === 'function'
+}
+
+function readReplayStore(store: unknown): ReplayStore | undefined {
+  if (store === undefined || isReplayStore(store)) return store
+  throw optionError(
+    where,
+    'replay',
+    'must be a replay store: memoryReplayStore() or redisReplayStore(redis)',
+  )
+}
+
 /**
  * Checks options and completes them.
  *
@@ -193,7 +219,11 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
     accessTokenTtlSeconds,
     session: readSessionOptions(options.session),
     claims: readFunction(where, 'claims', options.claims),
-    clients: new Clients(options.clients),
+    clients: new Clients(options.clients, {
+      issuer,
+      tokenEndpoint: tokenEndpointOf(issuer),
+      replay: readReplayStore(options.replay),
+    }),
     cookie: readCookieSettings(options.cookie, issuer),
     ownOrigin: origin,
     allowedOrigins: readOrigins(options.allowedOrigins),

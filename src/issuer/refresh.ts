@@ -2,7 +2,8 @@ import { normalizeTargetUri } from '../dpop/target-uri.ts'
 import { GrantError, isGrantError, UnavailableError } from '../errors.ts'
 import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
-import { tokenEndpointOf } from './http/metadata.ts'
+import { assertGrant } from './http/clients.ts'
+import { tokenEndpointOf } from './http/endpoints.ts'
 import { endSession } from './revoke.ts'
 import { type PresentedToken, sessionIdOf } from './tokens/refresh-token.ts'
 import { scopeError, splitRequestedScope } from './tokens/scope.ts'
@@ -35,15 +36,16 @@ const eventOf = {
  *
  * @throws GrantError `invalid_client`
  */
-function clientOf(
+async function clientOf(
   request: RefreshRequest,
   session: SessionRecord | undefined,
   context: IssuerContext,
-): string | undefined {
+): Promise<string | undefined> {
   if (request.clientId !== undefined || !context.clients.areListed) return request.clientId
-  return session?.clientId === undefined
-    ? undefined
-    : context.clients.assertClient(session.clientId, undefined)
+  if (session?.clientId === undefined) return undefined
+  const { clientId, client } = await context.clients.assertClient(session.clientId, undefined)
+  assertGrant(client, 'refresh_token')
+  return clientId
 }
 
 /**
@@ -169,7 +171,7 @@ export async function refresh(
       : undefined
   if (before) await assertSealed(parts, before, context)
   if (parts.isBound) await assertKey(request, before, context)
-  const clientId = clientOf(request, before, context)
+  const clientId = await clientOf(request, before, context)
   // A superseded token is judged by the store first, so that failing claims hide no theft. It is either a retry, which
   // moves nothing, or the end of the session.
   const isSuperseded = before !== undefined && parts.counter < before.counter

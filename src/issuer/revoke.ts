@@ -12,14 +12,14 @@ export interface RevokeRequest {
 const confirmTimeoutMs = 250
 
 /** Whether a token of one client may be revoked by whoever asks. Holding a public client's token is enough. */
-function mayRevoke(
+async function mayRevoke(
   owner: string | undefined,
   request: RevokeRequest,
   context: IssuerContext,
-): boolean {
+): Promise<boolean> {
   if (request.clientId !== undefined) return owner === undefined || owner === request.clientId
   if (owner === undefined || !context.clients.areListed) return true
-  context.clients.assertClient(owner, undefined)
+  await context.clients.assertClient(owner, undefined)
   return true
 }
 
@@ -29,13 +29,13 @@ async function revokeRefreshToken(
   context: IssuerContext,
 ): Promise<void> {
   const session = await context.store.find(sessionIdOf(parts))
-  if (!session || !mayRevoke(session.clientId, request, context)) return
+  if (!session || !(await mayRevoke(session.clientId, request, context))) return
   await endSession(session.sessionId, 'revoked', context, session.subject)
 }
 
 async function revokeAccessToken(request: RevokeRequest, context: IssuerContext): Promise<void> {
   const token = await readOwnAccessToken(request.token, context)
-  if (!token || !mayRevoke(token.clientId, request, context)) return
+  if (!token || !(await mayRevoke(token.clientId, request, context))) return
   const { jti, subject, exp } = token
   await context.revocations.kickOut(
     { issuer: context.issuer, token: { jti, subject, exp } },

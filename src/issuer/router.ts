@@ -9,9 +9,11 @@ import { GrantError, isGrantError, isUnavailableError, type KickoutError } from 
 import { headerValues } from '../raw-headers.ts'
 import type { IssuerContext } from './context.ts'
 import { readCookie, toClearCookie, toSetCookie } from './http/cookie.ts'
+import { assertGrant } from './http/clients.ts'
 import { FormParameters } from './http/form.ts'
 import { toMetadata } from './http/metadata.ts'
 import { assertOwnPage, corsOrigin } from './http/origin.ts'
+import { grantToMachine } from './machine-token.ts'
 import { refresh } from './refresh.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
 import { endSession, revoke } from './revoke.ts'
@@ -66,24 +68,36 @@ function readRefreshToken(req: Request, form: FormParameters, context: IssuerCon
   return token
 }
 
+function isForMachine(req: Request): boolean {
+  const body: unknown = req.is(formType) ? req.body : undefined
+  return (body as { grant_type?: unknown } | undefined)?.grant_type === 'client_credentials'
+}
+
 function tokenHandler(context: IssuerContext): RequestHandler {
   return async (req, res) => {
-    if (context.cookie) assertOwnPage(req.headers, context)
+    // A machine has no cookie that another site could make it send.
+    if (context.cookie && !isForMachine(req)) assertOwnPage(req.headers, context)
     const form = readForm(req)
     const grantType = form.require('grant_type')
-    if (grantType !== 'refresh_token') {
+    if (grantType !== 'refresh_token' && grantType !== 'client_credentials') {
       throw new GrantError(
         'unsupported_grant_type',
         'grant_type',
-        'Only refresh_token is supported',
+        'Only refresh_token and client_credentials are supported',
       )
     }
-    const clientId = context.clients.authenticate(req.headers.authorization, form)
+    const requester = await context.clients.authenticate(req.headers.authorization, form)
+    const proofs = headerValues(req.rawHeaders, 'dpop')
+    const scope = form.get('scope')
+    if (grantType === 'client_credentials') {
+      res.json(await grantToMachine(requester, { scope, proofs }, context))
+      return
+    }
+    if (requester?.client) assertGrant(requester.client, grantType)
+    const clientId = requester?.clientId
     const refreshToken = readRefreshToken(req, form, context)
     // A refusal leaves the cookie alone: the answer to a login in another tab may have set it while this request was
     // under way. Only /logout clears it.
-    const proofs = headerValues(req.rawHeaders, 'dpop')
-    const scope = form.get('scope')
     const tokens = await refresh({ refreshToken, scope, clientId, proofs }, context)
     sendTokens(res, tokens, context, false)
   }
@@ -92,7 +106,8 @@ function tokenHandler(context: IssuerContext): RequestHandler {
 function revokeHandler(context: IssuerContext): RequestHandler {
   return async (req, res) => {
     const form = readForm(req)
-    const clientId = context.clients.authenticate(req.headers.authorization, form)
+    const requester = await context.clients.authenticate(req.headers.authorization, form)
+    const clientId = requester?.clientId
     await revoke({ token: form.require('token'), clientId }, context)
     res.status(200).end()
   }

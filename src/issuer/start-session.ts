@@ -158,8 +158,12 @@ export async function startSession(
   assertOptions(where, input, inputNames)
   const subject = assertIdentifier('subject', input.subject)
   const clientId = assertIdentifier('clientId', input.clientId ?? firstParty)
-  if (!context.clients.isKnown(clientId)) {
-    throw optionError(where, 'clientId', `"${clientId}" is not in the "clients" of createIssuer`)
+  if (!(await context.clients.mayHaveSessions(clientId))) {
+    throw optionError(
+      where,
+      'clientId',
+      `"${clientId}" is not in the "clients" of createIssuer, or may have no sessions`,
+    )
   }
   const scopes = readScopes(input.scope)
   const key = await readKey(input.dpop, context)

@@ -25,7 +25,17 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
       imports: ['root', 'revocation', 'replay', 'dpop'],
       dynamic: [['guard/environment.ts', 'redis']],
     },
-    issuer: { imports: ['root', 'revocation', 'replay', 'dpop'] },
+    // The keys of clients are fetched, and judged, as those of issuers are.
+    issuer: {
+      imports: [
+        'root',
+        'revocation',
+        'replay',
+        'dpop',
+        'guard/keys/jwks.ts',
+        'guard/keys/key-set.ts',
+      ],
+    },
     redis: {
       imports: ['root', 'revocation'],
       types: ['issuer/sessions/session-store.ts', 'replay/replay-store.ts'],

@@ -1,34 +1,24 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { GrantError } from '../../errors.ts'
-import { isIdentifier } from '../../identifier.ts'
-import { assertOptions, optionError } from '../../options.ts'
+import { timingSafeEqual } from 'node:crypto'
+import { type Clock, systemClock } from '../../clock.ts'
+import { GrantError, UnavailableError } from '../../errors.ts'
+import { supportedAlgorithms } from '../../guard/keys/jwks.ts'
+import { KeySet, type KeySetSettings } from '../../guard/keys/key-set.ts'
+import { optionError } from '../../options.ts'
+import { MemoryReplayStore } from '../../replay/memory-replay-store.ts'
+import type { ReplayStore } from '../../replay/replay-store.ts'
+import { type Client, type ClientGrant, digestOf, type KnownClient, readClient } from './client.ts'
+import { assertionType, claimedClient, provesClient } from './client-assertion.ts'
 import type { FormParameters } from './form.ts'
 
-/** A client of this issuer. Without hashes it is a public one. */
-export interface Client {
-  clientId: string
-  /** Made by `hashClientSecret`. Several while a secret is being changed. */
-  secretHashes?: string[]
-}
+/** Looks a client up, in a database say. `undefined` for one that it does not know. */
+export type ClientResolver = (clientId: string) => Client | undefined | Promise<Client | undefined>
 
 const where = 'createIssuer'
-const hashPrefix = 'sha256:'
-const hashPattern = /^sha256:[A-Za-z0-9_-]{43}$/
-
-function digest(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest()
-}
-
-/**
- * What to keep of a client's secret. A plain digest: a client secret is to be 32 random bytes, which nobody guesses, and
- * a slow hash would let anybody occupy the server with wrong ones.
- */
-export function hashClientSecret(secret: string): string {
-  if (typeof secret !== 'string' || secret === '') {
-    throw new TypeError('hashClientSecret: the secret must be a non-empty string')
-  }
-  return hashPrefix + digest(secret).toString('base64url')
-}
+/** How long the application may take to look a client up. */
+const resolveBudgetMs = 500
+/** Key sets of clients that are held at once. */
+const maxKeySets = 1000
+const keyCache = { maxAgeSeconds: 600, cooldownSeconds: 30, timeoutMs: 5000, maxStaleSeconds: 3600 }
 
 function invalidClient(reason: string, usedHeader: boolean): GrantError {
   return new GrantError(
@@ -39,6 +29,14 @@ function invalidClient(reason: string, usedHeader: boolean): GrantError {
       // RFC 6749 §5.2: a client that tried the header is told the scheme.
       ...(usedHeader && { headers: { 'WWW-Authenticate': 'Basic realm="token"' } }),
     },
+  )
+}
+
+function twoMethods(): GrantError {
+  return new GrantError(
+    'invalid_request',
+    'two_methods',
+    'The client used two ways to authenticate',
   )
 }
 
@@ -65,114 +63,251 @@ function readBasic(header: string): { clientId: string; secret: string } {
 /** The client of a session that was started without one: the issuer's own pages. It needs no entry in `clients`. */
 export const firstParty = 'first-party'
 
+/** Where assertions are meant for, and where they are remembered. */
+export interface ClientsDeps {
+  readonly issuer: string
+  readonly tokenEndpoint: string
+  readonly replay?: ReplayStore | undefined
+  readonly clock?: Clock
+}
+
+/** Who made a request. */
+export interface Requester {
+  readonly clientId: string
+  /** `undefined` where the issuer has no clients, and for `first-party` without an entry. */
+  readonly client: KnownClient | undefined
+}
+
 /** The clients that an issuer knows, and how they prove who they are. */
 export class Clients {
-  readonly #clients: ReadonlyMap<string, readonly Buffer[]> | undefined
+  readonly #listed: ReadonlyMap<string, KnownClient> | undefined
+  readonly #resolve: ClientResolver | undefined
+  readonly #deps: ClientsDeps
+  readonly #clock: Clock
+  readonly #replay: ReplayStore
+  /** By where the keys are. */
+  readonly #keySets = new Map<string, KeySet>()
 
   /** @throws TypeError for wrong options */
-  constructor(clients: unknown) {
+  constructor(clients: unknown, deps: ClientsDeps = { issuer: '', tokenEndpoint: '' }) {
+    this.#deps = deps
+    this.#clock = deps.clock ?? systemClock
+    this.#replay = deps.replay ?? new MemoryReplayStore({}, this.#clock)
     if (clients === undefined) return
-    if (!Array.isArray(clients)) throw optionError(where, 'clients', 'must be a list')
-    const known = new Map<string, readonly Buffer[]>()
-    clients.forEach((client: unknown, index) => {
+    if (typeof clients === 'function') {
+      this.#resolve = clients as ClientResolver
+      return
+    }
+    if (!Array.isArray(clients))
+      throw optionError(where, 'clients', 'must be a list, or a function that looks a client up')
+    const known = new Map<string, KnownClient>()
+    clients.forEach((given: unknown, index) => {
       const at = `clients[${index}]`
-      assertOptions(`${where}: ${at}`, client, ['clientId', 'secretHashes'])
-      const { clientId, secretHashes = [] } = client as Client
-      if (!isIdentifier(clientId))
-        throw optionError(where, `${at}.clientId`, 'must be a non-empty string')
-      if (known.has(clientId)) throw optionError(where, `${at}.clientId`, 'is listed twice')
-      const sound =
-        Array.isArray(secretHashes) &&
-        secretHashes.every((hash: unknown) => typeof hash === 'string' && hashPattern.test(hash))
-      if (!sound || (client as Client).secretHashes?.length === 0) {
-        throw optionError(
-          where,
-          `${at}.secretHashes`,
-          'must be a list of what hashClientSecret(secret) makes',
-        )
-      }
-      known.set(
-        clientId,
-        secretHashes.map((hash) => Buffer.from(hash.slice(hashPrefix.length), 'base64url')),
-      )
+      const client = readClient(where, at, given, this.#keySetOf)
+      if (known.has(client.clientId)) throw optionError(where, `${at}.clientId`, 'is listed twice')
+      known.set(client.clientId, client)
     })
-    this.#clients = known
+    this.#listed = known
   }
 
-  /** Whether a client of the list has a secret. */
+  /** Whether a client may have a secret. */
   get haveSecrets(): boolean {
-    return [...(this.#clients?.values() ?? [])].some((hashes) => hashes.length > 0)
+    return this.#may(({ hashes }) => hashes.length > 0)
   }
 
-  /** Whether sessions may be started for a client: any where there is no list, else those on it and `first-party`. */
-  isKnown(clientId: string): boolean {
-    return !this.#clients || clientId === firstParty || this.#clients.has(clientId)
+  /** Whether a client may have keys. */
+  get haveKeys(): boolean {
+    return this.#may(({ keySet }) => keySet !== undefined)
   }
 
-  /** Whether there is a list at all. */
+  /** Whether a client may be granted tokens by its own right. */
+  get areMachines(): boolean {
+    return this.#may(({ grants }) => grants.has('client_credentials'))
+  }
+
+  /** Whether clients are known at all: by a list, or by a function. */
   get areListed(): boolean {
-    return this.#clients !== undefined
+    return this.#listed !== undefined || this.#resolve !== undefined
+  }
+
+  /** Whether sessions may be started for a client: any where none is known, else those known and `first-party`. */
+  async mayHaveSessions(clientId: string): Promise<boolean> {
+    if (!this.areListed) return true
+    const client = await this.#find(clientId)
+    return client
+      ? client.grants.has('refresh_token') && !client.isDisabled
+      : clientId === firstParty
   }
 
   /**
-   * Who makes a request, by `client_secret_basic`, `client_secret_post` or a bare `client_id`.
+   * Who makes a request, by `client_secret_basic`, `client_secret_post`, `private_key_jwt` or a bare `client_id`.
    *
    * @returns `undefined` where the request does not say
    * @throws GrantError `invalid_client`, or `invalid_request` for two methods at once
-   * @see RFC 6749 §2.3.1
+   * @throws UnavailableError when the client, its keys or the replay store cannot be asked
+   * @see RFC 6749 §2.3.1, RFC 7523 §2.2
    */
-  authenticate(authorization: string | undefined, form: FormParameters): string | undefined {
-    const posted = { clientId: form.get('client_id'), secret: form.get('client_secret') }
+  async authenticate(
+    authorization: string | undefined,
+    form: FormParameters,
+  ): Promise<Requester | undefined> {
+    const clientId = form.get('client_id')
+    const secret = form.get('client_secret')
     // An access token is no client authentication (RFC 6749 §2.3): pages send it along with every request.
-    if (authorization === undefined || /^(?:bearer|dpop)(?: |$)/i.test(authorization)) {
-      if (posted.clientId === undefined) {
-        if (posted.secret !== undefined) throw invalidClient('unnamed', false)
+    const header =
+      authorization === undefined || /^(?:bearer|dpop)(?: |$)/i.test(authorization)
+        ? undefined
+        : authorization
+    const assertion = form.get('client_assertion')
+    const type = form.get('client_assertion_type')
+    if (assertion !== undefined || type !== undefined) {
+      if (header !== undefined || secret !== undefined) throw twoMethods()
+      return this.#assertAssertion(assertion, type, clientId)
+    }
+    if (header === undefined) {
+      if (clientId === undefined) {
+        if (secret !== undefined) throw invalidClient('unnamed', false)
         return undefined
       }
-      return this.assertClient(posted.clientId, posted.secret, false)
+      return this.assertClient(clientId, secret, false)
     }
-    if (posted.secret !== undefined) {
-      throw new GrantError(
-        'invalid_request',
-        'two_methods',
-        'The client used two ways to authenticate',
-      )
-    }
-    const basic = readBasic(authorization)
-    if (posted.clientId !== undefined && posted.clientId !== basic.clientId) {
+    if (secret !== undefined) throw twoMethods()
+    const basic = readBasic(header)
+    if (clientId !== undefined && clientId !== basic.clientId) {
       throw new GrantError('invalid_request', 'two_clients', 'The request names two clients')
     }
     return this.assertClient(basic.clientId, basic.secret, true)
   }
 
   /**
-   * @returns the client's id
-   * @throws GrantError `invalid_client` for a client that is not listed, or a secret that is missing, wrong or not expected
+   * @throws GrantError `invalid_client` for a client that is not known, or a secret that is missing, wrong or not expected
+   * @throws UnavailableError when the client cannot be looked up
    */
-  assertClient(clientId: string, secret: string | undefined, usedHeader = false): string {
-    if (!this.#clients) {
-      // Nobody has a secret here, so whoever sends one believes to be somewhere else.
-      if (secret !== undefined && secret !== '')
-        throw invalidClient('unexpected_secret', usedHeader)
-      return clientId
+  async assertClient(
+    clientId: string,
+    secret: string | undefined,
+    usedHeader = false,
+  ): Promise<Requester> {
+    const hasSecret = secret !== undefined && secret !== ''
+    if (!this.areListed) {
+      // Without clients there are no secrets either, so a client that sends one believes to be somewhere else.
+      if (hasSecret) throw invalidClient('unexpected_secret', usedHeader)
+      return { clientId, client: undefined }
     }
-    if (clientId === firstParty && !this.#clients.has(clientId)) {
-      if (secret !== undefined && secret !== '') throw invalidClient('secret', usedHeader)
-      return clientId
+    const client = await this.#find(clientId)
+    if (clientId === firstParty && !client) {
+      if (hasSecret) throw invalidClient('secret', usedHeader)
+      return { clientId, client }
     }
-    const hashes = this.#clients.get(clientId)
     // The same work for unknown clients and wrong secrets.
-    const presented = digest(secret ?? '')
-    const matches = (hashes ?? [presented]).filter((hash) => timingSafeEqual(hash, presented))
-    if (!hashes) throw invalidClient('unknown', usedHeader)
-    const isPublic = hashes.length === 0
-    if (
-      isPublic
-        ? secret !== undefined && secret !== ''
-        : secret === undefined || matches.length === 0
-    ) {
+    const presented = digestOf(secret ?? '')
+    const matches = (client?.hashes ?? [presented]).filter((hash) =>
+      timingSafeEqual(hash, presented),
+    )
+    if (!client) throw invalidClient('unknown', usedHeader)
+    const isPublic = client.hashes.length === 0 && !client.keySet
+    if (isPublic ? hasSecret : secret === undefined || matches.length === 0) {
       throw invalidClient('secret', usedHeader)
     }
-    return clientId
+    if (client.isDisabled) throw invalidClient('disabled', usedHeader)
+    return { clientId, client }
   }
+
+  /** Ends the fetching of keys. */
+  close(): void {
+    for (const keySet of this.#keySets.values()) keySet.close()
+    this.#keySets.clear()
+  }
+
+  async #assertAssertion(
+    assertion: string | undefined,
+    type: string | undefined,
+    named: string | undefined,
+  ): Promise<Requester> {
+    if (assertion === undefined || type !== assertionType)
+      throw invalidClient('assertion_type', false)
+    const clientId = claimedClient(assertion)
+    if (clientId === undefined) throw invalidClient('assertion', false)
+    if (named !== undefined && named !== clientId) {
+      throw new GrantError('invalid_request', 'two_clients', 'The request names two clients')
+    }
+    const client = this.areListed ? await this.#find(clientId) : undefined
+    if (!client?.keySet) throw invalidClient('unknown', false)
+    if (client.isDisabled) throw invalidClient('disabled', false)
+    const { issuer, tokenEndpoint } = this.#deps
+    const isProved = await provesClient(assertion, clientId, client.keySet, {
+      issuer,
+      audiences: [issuer, tokenEndpoint],
+      replay: this.#replay,
+      clock: this.#clock,
+    })
+    if (!isProved) throw invalidClient('assertion', false)
+    return { clientId, client }
+  }
+
+  #may(test: (client: KnownClient) => boolean): boolean {
+    return this.#resolve !== undefined || [...(this.#listed?.values() ?? [])].some(test)
+  }
+
+  async #find(clientId: string): Promise<KnownClient | undefined> {
+    const resolve = this.#resolve
+    if (!resolve) return this.#listed?.get(clientId)
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const late = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => {
+          reject(new Error(`it took more than ${resolveBudgetMs} ms`))
+        }, resolveBudgetMs)
+      })
+      const found = await Promise.race([(async () => resolve(clientId))(), late])
+      if (found === undefined) return undefined
+      const client = readClient(where, 'clients()', found, this.#keySetOf)
+      if (client.clientId !== clientId)
+        throw optionError(where, 'clients()', 'must return the client that it is asked for')
+      return client
+    } catch (cause) {
+      const why = cause instanceof Error ? `: ${cause.message}` : ''
+      throw new UnavailableError('clients', `The function "clients" failed${why}`, { cause })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  readonly #keySetOf = (source: KeySetSettings['source'], clientId: string): KeySet => {
+    const key =
+      source.kind === 'address'
+        ? source.url.href
+        : JSON.stringify([clientId, source.kind === 'given' && source.jwks])
+    const held = this.#keySets.get(key)
+    if (held) {
+      // What was used last stands last.
+      this.#keySets.delete(key)
+      this.#keySets.set(key, held)
+      return held
+    }
+    const keySet = new KeySet(
+      { issuer: clientId, source, algorithms: new Set(supportedAlgorithms), cache: keyCache },
+      {
+        clock: this.#clock,
+        fetch: async (url, init) => fetch(url, init),
+        emit: () => undefined,
+      },
+    )
+    this.#keySets.set(key, keySet)
+    const [oldest] = this.#keySets
+    if (oldest && this.#keySets.size > maxKeySets && this.#resolve) {
+      oldest[1].close()
+      this.#keySets.delete(oldest[0])
+    }
+    return keySet
+  }
+}
+
+/**
+ * @throws GrantError `unauthorized_client` where a client may not use a grant
+ * @see RFC 6749 §5.2
+ */
+export function assertGrant(client: KnownClient | undefined, grant: ClientGrant): void {
+  if (client ? client.grants.has(grant) : grant === 'refresh_token') return
+  throw new GrantError('unauthorized_client', 'grant', 'The client may not use this grant')
 }

@@ -1,14 +1,7 @@
 import { proofAlgorithms } from '../../dpop/proof.ts'
+import { supportedAlgorithms } from '../../guard/keys/jwks.ts'
 import type { IssuerSettings } from '../options.ts'
-
-function baseOf(issuer: string): string {
-  return issuer.replace(/\/$/, '')
-}
-
-/** What proofs for `/token` name as their `htu`. */
-export function tokenEndpointOf(issuer: string): string {
-  return `${baseOf(issuer)}/token`
-}
+import { baseOf, tokenEndpointOf } from './endpoints.ts'
 
 /**
  * The issuer's metadata.
@@ -17,18 +10,29 @@ export function tokenEndpointOf(issuer: string): string {
  */
 export function toMetadata(settings: IssuerSettings): Record<string, unknown> {
   const base = baseOf(settings.issuer)
-  const methods = settings.clients.haveSecrets
-    ? ['none', 'client_secret_basic', 'client_secret_post']
-    : ['none']
+  const { clients } = settings
+  const methods = [
+    'none',
+    ...(clients.haveSecrets ? ['client_secret_basic', 'client_secret_post'] : []),
+    ...(clients.haveKeys ? ['private_key_jwt'] : []),
+  ]
+  const algorithms = clients.haveKeys ? supportedAlgorithms : undefined
   return {
     issuer: settings.issuer,
     token_endpoint: tokenEndpointOf(settings.issuer),
     revocation_endpoint: `${base}/revoke`,
     jwks_uri: `${base}/.well-known/jwks.json`,
-    grant_types_supported: ['refresh_token'],
+    grant_types_supported: [
+      'refresh_token',
+      ...(clients.areMachines ? ['client_credentials'] : []),
+    ],
     response_types_supported: [],
     token_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_methods_supported: methods,
+    ...(algorithms && {
+      token_endpoint_auth_signing_alg_values_supported: algorithms,
+      revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+    }),
     dpop_signing_alg_values_supported: proofAlgorithms,
   }
 }

@@ -40,7 +40,7 @@ export async function readExtraClaims(
 }
 
 /** 122 random bits of those that Node.js keeps at hand for UUIDs; fetching fresh ones costs ten times as much. */
-function newTokenId(): string {
+export function newTokenId(): string {
   return Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
 }
 
@@ -64,7 +64,6 @@ export async function makeAccessToken(
   extra: Record<string, unknown>,
   settings: AccessTokenSettings,
 ): Promise<AccessToken> {
-  const { kid, algorithm, key } = await settings.keys.signer()
   const iat = Math.floor(now / 1000)
   // An access token must not outlive its session, which ends for good at `absoluteUntil`.
   const exp = Math.min(
@@ -90,9 +89,17 @@ export async function makeAccessToken(
     ...(amr !== undefined && { amr }),
     ...(jkt !== undefined && { cnf: { jkt } }),
   }
+  return { token: await signAccessToken(payload, settings), expiresInSeconds: exp - iat }
+}
+
+/** Signs with the current key. */
+export async function signAccessToken(
+  payload: JWTPayload,
+  { keys }: Pick<AccessTokenSettings, 'keys'>,
+): Promise<string> {
+  const { kid, algorithm, key } = await keys.signer()
   const header = { alg: algorithm, typ: 'at+jwt', kid }
-  const token = await new SignJWT(payload).setProtectedHeader(header).sign(key)
-  return { token, expiresInSeconds: exp - iat }
+  return new SignJWT(payload).setProtectedHeader(header).sign(key)
 }
 
 /** What `POST /revoke` needs of an access token of ours. */

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { GrantError } from '../../../src/errors.ts'
-import { Clients, hashClientSecret } from '../../../src/issuer/http/clients.ts'
+import { hashClientSecret } from '../../../src/issuer/http/client.ts'
+import { Clients } from '../../../src/issuer/http/clients.ts'
 import { FormParameters } from '../../../src/issuer/http/form.ts'
 import { basic } from '../../support/http-client.ts'
 
@@ -9,7 +10,7 @@ const hash = hashClientSecret('s3cret')
 
 describe('options', () => {
   test.each([
-    [{}, /"clients" must be a list/],
+    [{}, /"clients" must be a list, or a function/],
     [null, /"clients" must be a list/],
     [[null], /clients\[0\]: the options must be an object/],
     [[{ id: 'a' }], /clients\[0\]: unknown option "id"/],
@@ -21,6 +22,16 @@ describe('options', () => {
     [[{ clientId: 'a', secretHashes: ['s3cret'] }], /"clients\[0\].secretHashes"/],
     [[{ clientId: 'a', secretHashes: [[hash]] }], /"clients\[0\].secretHashes"/],
     [[{ clientId: 'a', secretHashes: [`${hash}x`] }], /"clients\[0\].secretHashes"/],
+    [[{ clientId: 'a', grants: ['password'] }], /"clients\[0\].grants"/],
+    [[{ clientId: 'a', grants: [] }], /"clients\[0\].grants"/],
+    [[{ clientId: 'a', grants: ['client_credentials'] }], /without "secretHashes"/],
+    [[{ clientId: 'a', scopes: 'a' }], /"clients\[0\].scopes"/],
+    [[{ clientId: 'a', scopes: ['a b'] }], /"clients\[0\].scopes"/],
+    [[{ clientId: 'a', audiences: [] }], /"clients\[0\].audiences"/],
+    [[{ clientId: 'a', disabled: 1 }], /"clients\[0\].disabled"/],
+    [[{ clientId: 'a', jwks: { keys: [] } }], /"clients\[0\].jwks" has no keys/],
+    [[{ clientId: 'a', jwks: { keys: [{ kty: 'oct', k: 'x' }] } }], /has a symmetric key/],
+    [[{ clientId: 'a', jwksUri: 'http://keys.example.com' }], /"clients\[0\].jwksUri"/],
   ])('%j is a TypeError', (options, message) => {
     expect(() => new Clients(options)).toThrow(TypeError)
     expect(() => new Clients(options)).toThrow(message)
@@ -31,9 +42,9 @@ describe('options', () => {
     expect(() => new Clients(options)).toThrow(/^(?!.*hunter2)/)
   })
 
-  test('an empty list knows nobody, no list asks nobody', () => {
-    expect(() => new Clients([]).assertClient('a', undefined)).toThrow(GrantError)
-    expect(new Clients(undefined).assertClient('a', undefined)).toBe('a')
+  test('an empty list knows nobody, no list asks nobody', async () => {
+    await expect(new Clients([]).assertClient('a', undefined)).rejects.toThrow(GrantError)
+    expect(await new Clients(undefined).assertClient('a', undefined)).toEqual({ clientId: 'a' })
     expect(new Clients([]).areListed).toBe(true)
     expect(new Clients(undefined).areListed).toBe(false)
   })
@@ -52,37 +63,37 @@ describe('hashClientSecret', () => {
 })
 
 describe('authenticate', () => {
-  test('any id and secret get through the header and the form', () => {
+  test('any id and secret get through the header and the form', async () => {
     const text = fc.string({ unit: 'grapheme', minLength: 1 }).filter((id) => id.isWellFormed())
-    fc.assert(
-      fc.property(text, text, (clientId, secret) => {
+    await fc.assert(
+      fc.asyncProperty(text, text, async (clientId, secret) => {
         fc.pre(clientId.length <= 255)
         const clients = new Clients([{ clientId, secretHashes: [hashClientSecret(secret)] }])
         const { authorization } = basic(clientId, secret)
-        expect(clients.authenticate(authorization, new FormParameters({}))).toBe(clientId)
+        const none = new FormParameters({})
+        expect(await clients.authenticate(authorization, none)).toMatchObject({ clientId })
         const form = new FormParameters({ client_id: clientId, client_secret: secret })
-        expect(clients.authenticate(undefined, form)).toBe(clientId)
+        expect(await clients.authenticate(undefined, form)).toMatchObject({ clientId })
       }),
     )
   })
 
-  test('no header gets anybody in who does not know the secret, or breaks anything', () => {
+  test('no header gets anybody in who does not know the secret, or breaks anything', async () => {
     const clients = new Clients([{ clientId: 'a', secretHashes: [hash] }])
     const header = fc.oneof(
       fc.string(),
       fc.base64String().map((text) => `Basic ${text}`),
       fc.string().map((text) => `Basic ${Buffer.from(`a:${text}`).toString('base64')}`),
     )
-    fc.assert(
-      fc.property(header, (authorization) => {
-        expect(() => clients.authenticate(authorization, new FormParameters({}))).toThrow(
-          GrantError,
-        )
+    await fc.assert(
+      fc.asyncProperty(header, async (authorization) => {
+        const attempt = clients.authenticate(authorization, new FormParameters({}))
+        await expect(attempt).rejects.toThrow(GrantError)
       }),
     )
   })
 
-  test('without a word from the client it is nobody', () => {
-    expect(new Clients([]).authenticate(undefined, new FormParameters({}))).toBeUndefined()
+  test('without a word from the client it is nobody', async () => {
+    expect(await new Clients([]).authenticate(undefined, new FormParameters({}))).toBeUndefined()
   })
 })

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { toMetadata } from '../../../src/issuer/http/metadata.ts'
-import { type Client, hashClientSecret } from '../../../src/issuer/http/clients.ts'
+import { type Client, hashClientSecret } from '../../../src/issuer/http/client.ts'
 import { readSettings } from '../../../src/issuer/options.ts'
 import { audience, secret, signingKey } from '../../support/issuer-kit.ts'
 
