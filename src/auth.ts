@@ -54,6 +54,10 @@ export interface Auth<Claims extends object = AccessTokenClaims> {
   readonly scopes: FrozenStrings
   /** The `exp` claim, seconds. */
   readonly expiresAt: number
+  /** The audience of this server that the token was made for, where it is a URL (RFC 8707). */
+  readonly resource?: URL
+  /** The guard's option of this name (RFC 9728). */
+  readonly resourceMetadataUrl?: string
   /**
    * Aborts when this token is kicked out or expires, with an `AuthError` as its reason (`revoked` or `expired`). Made on
    * first use; close open streams with it. A refresh does not abort it.

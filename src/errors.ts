@@ -27,6 +27,8 @@ export type AuthErrorReason =
   | 'revoked'
   | 'scope'
   | 'claim'
+  | 'acr'
+  | 'auth_age'
 
 export type AuthErrorCode =
   | 'missing_token'
@@ -35,6 +37,7 @@ export type AuthErrorCode =
   | 'invalid_dpop_proof'
   | 'use_dpop_nonce'
   | 'insufficient_scope'
+  | 'insufficient_user_authentication'
 
 /** Which of our own dependencies failed (503). */
 export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay' | 'clients'
@@ -103,12 +106,16 @@ const authFacts = {
     description: 'The DPoP proof must carry the nonce of this answer',
   },
   insufficient_scope: { status: 403, description: 'The access token does not grant this' },
+  insufficient_user_authentication: {
+    status: 401,
+    description: 'The user must sign in again, or in a stronger way',
+  },
 } as const satisfies Record<AuthErrorCode, { status: number; description: string }>
 
 /**
  * The client's token, or the lack of one, is at fault.
  *
- * @see RFC 6750 §3.1, RFC 9449 §7.1
+ * @see RFC 6750 §3.1, RFC 9449 §7.1, RFC 9470 §3
  */
 export class AuthError extends KickoutError {
   override readonly name = 'AuthError'

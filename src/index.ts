@@ -9,6 +9,7 @@ export {
   type UnavailableReason,
 } from './errors.ts'
 export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts'
+export { type AuthContextOptions, requireAuthContext } from './guard/auth-context.ts'
 export type { CertificateFormat } from './guard/binding/certificate.ts'
 export type { DpopOptions, MtlsOptions } from './guard/binding/options.ts'
 export type { JwksCacheOptions } from './guard/keys/key-set.ts'
@@ -19,6 +20,11 @@ export {
   cutOnKickOut,
   requireAuth,
 } from './guard/middleware.ts'
+export {
+  protectedResourceMetadata,
+  type ProtectedResourceHandler,
+  type ProtectedResourceOptions,
+} from './guard/protected-resource.ts'
 export { getAuth } from './guard/request-auth.ts'
 export type {
   JwksDocument,

@@ -5,6 +5,8 @@ import type { Scheme } from './bearer.ts'
 export interface ChallengeSettings {
   readonly realm: string
   readonly resourceMetadataUrl: string | undefined
+  /** What a client without a token is advised to ask for, separated by spaces. */
+  readonly challengeScope?: string | undefined
   /** The schemes that are accepted; only `Bearer` unless given. `dpopAlgorithms` has those of proofs, separated by spaces. */
   readonly schemes?: { readonly bearer: boolean; readonly dpopAlgorithms: string | undefined }
 }
@@ -15,6 +17,14 @@ export interface ChallengeFacts {
   readonly scopes?: readonly string[] | undefined
   /** The scheme that the request has used. */
   readonly scheme?: Scheme | undefined
+  /** The sign-in that would have been enough (RFC 9470 §3). Told with its own error only. */
+  readonly authContext?: AuthContextFacts | undefined
+}
+
+export interface AuthContextFacts {
+  /** In order of preference. */
+  readonly acrValues: readonly string[] | undefined
+  readonly maxAgeSeconds: number | undefined
 }
 
 /** Everything outside printable ASCII goes; quotes and backslashes are escaped. */
@@ -42,22 +52,26 @@ function acceptedSchemes({ schemes }: ChallengeSettings): readonly Scheme[] {
  * The value of `WWW-Authenticate`: one challenge for each scheme that is accepted. A request without credentials gets no
  * `error`, and a scheme that the request did not use has none either.
  *
- * @see RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1
+ * @see RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1
  */
 export function toChallenge(
   error: AuthError,
   settings: ChallengeSettings,
-  { scopes, scheme: used }: ChallengeFacts = {},
+  { scopes, scheme: used, authContext }: ChallengeFacts = {},
 ): string {
   const accepted = acceptedSchemes(settings)
   const refused = schemeOfError(error, accepted, used)
-  const { realm, resourceMetadataUrl } = settings
+  const { realm, resourceMetadataUrl, challengeScope } = settings
+  const scope = scopes?.join(' ') ?? (error.code === 'missing_token' ? challengeScope : undefined)
+  const wanted = error.code === 'insufficient_user_authentication' ? authContext : undefined
   const challenges = accepted.map((scheme) => {
     const parameters: [string, string | undefined][] = [
       ['realm', realm],
       ['error', scheme === refused ? error.code : undefined],
-      ['scope', scopes?.join(' ')],
+      ['scope', scope],
       ['error_description', scheme === refused ? error.description : undefined],
+      ['acr_values', scheme === refused ? wanted?.acrValues?.join(' ') : undefined],
+      ['max_age', scheme === refused ? wanted?.maxAgeSeconds?.toString() : undefined],
       ['algs', scheme === 'DPoP' ? settings.schemes?.dpopAlgorithms : undefined],
       ['resource_metadata', resourceMetadataUrl],
     ]

@@ -101,6 +101,10 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const context: RequestAuthContext = {
     realm: settings.realm,
     resourceMetadataUrl: settings.resourceMetadataUrl,
+    challengeScope: settings.challengeScope,
+    scopeIncludes: settings.scopeIncludes,
+    clock,
+    clockToleranceSeconds,
     schemes: {
       bearer: bindings.dpop?.isRequired !== true,
       dpopAlgorithms: bindings.dpop?.algorithms.join(' '),

@@ -18,12 +18,17 @@ import type { ChallengeSettings } from './challenge.ts'
 import { supportedAlgorithms } from './keys/jwks.ts'
 import type { JwksCacheOptions } from './keys/key-set.ts'
 import type { RequireAuthOptions } from './require-auth-options.ts'
+import { isScopeToken, type ScopeIncludes, splitScope } from './scopes.ts'
 import { readTrusts, type TrustSource } from './trusts.ts'
 
 const where = 'requireAuth'
 
 /** Checked options, nothing optional about them. */
-export interface GuardSettings extends Pick<ChallengeSettings, 'realm' | 'resourceMetadataUrl'> {
+export interface GuardSettings extends Pick<
+  ChallengeSettings,
+  'realm' | 'resourceMetadataUrl' | 'challengeScope'
+> {
+  readonly scopeIncludes: ScopeIncludes | undefined
   readonly trusts: TrustSource
   readonly fetch: typeof fetch | undefined
   readonly maxTokenBytes: number
@@ -60,6 +65,8 @@ const optionNames = [
   'maxCachedTokens',
   'realm',
   'resourceMetadataUrl',
+  'challengeScope',
+  'scopeIncludes',
   'jwksCache',
   'dpop',
   'mtls',
@@ -112,6 +119,17 @@ function readCache(value: unknown): Required<JwksCacheOptions> {
     timeoutMs: read('timeoutMs', 1),
     maxStaleSeconds: read('maxStaleSeconds', 0),
   }
+}
+
+function readChallengeScope(value: unknown): string | undefined {
+  const scopes = splitScope(readString(where, 'challengeScope', value) ?? '')
+  if (value === undefined) return undefined
+  if (scopes.length > 0 && scopes.every(isScopeToken)) return scopes.join(' ')
+  throw optionError(
+    where,
+    'challengeScope',
+    "must hold scopes separated by spaces, such as 'reports:read reports:write'",
+  )
 }
 
 function readRevocations(value: unknown): Revocations | undefined {
@@ -201,6 +219,8 @@ export function readSettings(options: RequireAuthOptions): GuardSettings {
     }),
     realm: readString(where, 'realm', options.realm) ?? defaults.realm,
     resourceMetadataUrl: readString(where, 'resourceMetadataUrl', options.resourceMetadataUrl),
+    challengeScope: readChallengeScope(options.challengeScope),
+    scopeIncludes: readFunction(where, 'scopeIncludes', options.scopeIncludes),
     onEvent: readFunction(where, 'onEvent', options.onEvent),
     bindings: readBindings(
       options,

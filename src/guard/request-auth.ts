@@ -1,8 +1,10 @@
 import type { JWTHeaderParameters } from 'jose'
 import type { AccessTokenClaims, Auth, FrozenStrings } from '../auth.ts'
+import type { Clock } from '../clock.ts'
 import type { AuthError, UnavailableError } from '../errors.ts'
 import type { Scheme } from './bearer.ts'
 import type { ChallengeSettings } from './challenge.ts'
+import type { ScopeIncludes } from './scopes.ts'
 import type { VerifiedToken } from './token/verifier.ts'
 
 /** Marks what a guard of ours has set, across copies of the package; no request body can spell it. */
@@ -10,6 +12,10 @@ const guardMark = Symbol.for('express-kickout.guard')
 
 /** What a guard lends to the route guards behind it: how to challenge, where events go, and which issuers it trusts. */
 export interface GuardContext extends ChallengeSettings {
+  readonly clock: Clock
+  readonly clockToleranceSeconds: number
+  /** Whether a granted scope includes another one. Absent: each scope includes itself alone. */
+  readonly scopeIncludes?: ScopeIncludes | undefined
   trusts(issuer: string): boolean
   rejected(error: AuthError | UnavailableError): void
   /**
@@ -35,10 +41,12 @@ export class RequestAuth implements Auth {
   readonly clientId: string
   readonly scopes: FrozenStrings
   readonly expiresAt: number
+  declare readonly resourceMetadataUrl?: string
   readonly #context: RequestAuthContext
   readonly #verified: VerifiedToken
   readonly #res: object | undefined
   #signal: AbortSignal | undefined
+  #resource: URL | undefined
 
   constructor(verified: VerifiedToken, context: RequestAuthContext, res: object | undefined) {
     const { claims } = verified
@@ -51,10 +59,19 @@ export class RequestAuth implements Auth {
     this.clientId = verified.clientId
     this.scopes = verified.scopes
     this.expiresAt = claims.exp
+    const { resourceMetadataUrl } = context
+    if (resourceMetadataUrl !== undefined) this.resourceMetadataUrl = resourceMetadataUrl
     this.#context = context
     this.#verified = verified
     this.#res = res
     Object.freeze(this)
+  }
+
+  /** Made on first use, since most requests never look at it, and not shared, since a `URL` can be changed. */
+  get resource(): NonNullable<Auth['resource']> {
+    const { resource } = this.#verified
+    if (resource !== undefined) this.#resource ??= new URL(resource)
+    return this.#resource as URL // `Auth` says that it may be absent; a getter cannot.
   }
 
   get signal(): AbortSignal {

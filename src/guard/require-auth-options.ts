@@ -3,6 +3,7 @@ import type { GuardEvent } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import type { DpopOptions, MtlsOptions } from './binding/options.ts'
 import type { JwksCacheOptions } from './keys/key-set.ts'
+import type { ScopeIncludes } from './scopes.ts'
 
 /** A public key set, RFC 7517 §5. */
 export interface JwksDocument {
@@ -135,6 +136,20 @@ export interface RequireAuthOptions {
   realm?: string
   /** `resource_metadata` of every challenge (RFC 9728 §5.1). */
   resourceMetadataUrl?: string
+  /**
+   * What a client is advised to ask for, separated by spaces: the `scope` of the 401 that answers a request without a token
+   * (RFC 6750 §3). A scope guard that answers such a request names its own scopes.
+   *
+   * @defaultValue none
+   */
+  challengeScope?: string
+  /**
+   * Scope hierarchies: whether a scope that was granted includes another one that is wanted. Asked by every scope guard and
+   * by `adminRouter`, synchronously; only `true` is a yes. A scope always includes itself.
+   *
+   * @defaultValue each scope includes itself alone
+   */
+  scopeIncludes?: ScopeIncludes
   jwksCache?: JwksCacheOptions
   /** Accepts tokens that are bound to a key, and asks for a proof of it with each request (RFC 9449). */
   dpop?: DpopOptions

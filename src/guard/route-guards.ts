@@ -1,14 +1,21 @@
 import type { RequestHandler } from 'express'
 import { AuthError } from '../errors.ts'
-import { writeHeaders } from './challenge.ts'
-import { findAuth, findGuardContext, presentedSchemeOf } from './request-auth.ts'
+import { type ChallengeFacts, writeHeaders } from './challenge.ts'
+import { findAuth, findGuardContext, type GuardContext, presentedSchemeOf } from './request-auth.ts'
 import type { RouteHandler } from './route-handler.ts'
-import { readRequiredScopes } from './scopes.ts'
+import { includesScope, readRequiredScopes } from './scopes.ts'
 
-type Decision = (auth: NonNullable<ReturnType<typeof findAuth>>) => AuthError | undefined
+type Decision = (
+  auth: NonNullable<ReturnType<typeof findAuth>>,
+  context: GuardContext,
+) => AuthError | undefined
 
 /** The frame of every route guard: it needs a `requireAuth` in front, and challenges the way that one does. */
-function routeGuard(name: string, decide: Decision, scopes?: readonly string[]): RouteHandler {
+export function routeGuard(
+  name: string,
+  decide: Decision,
+  facts: Omit<ChallengeFacts, 'scheme'> = {},
+): RouteHandler {
   const handler: RequestHandler = (req, res, next) => {
     const auth = findAuth(req)
     const context = findGuardContext(req, auth)
@@ -17,11 +24,11 @@ function routeGuard(name: string, decide: Decision, scopes?: readonly string[]):
       return
     }
     const error = auth
-      ? decide(auth)
+      ? decide(auth, context)
       : new AuthError('missing_token', 'missing', 'The request has no bearer token')
     if (error) {
       context.rejected(error)
-      writeHeaders(res, error, context, { scopes, scheme: presentedSchemeOf(auth) })
+      writeHeaders(res, error, context, { ...facts, scheme: presentedSchemeOf(auth) })
     }
     next(error)
   }
@@ -31,9 +38,11 @@ function routeGuard(name: string, decide: Decision, scopes?: readonly string[]):
 
 /** {@link requireScope} under the name of the one that asks, with scopes that were read already. */
 export function requireScopes(name: string, required: readonly string[]): RouteHandler {
-  const decide: Decision = (auth) =>
-    required.every((scope) => auth.scopes.includes(scope)) ? undefined : insufficientScope(required)
-  return routeGuard(name, decide, required)
+  const decide: Decision = ({ scopes }, { scopeIncludes }) =>
+    required.every((scope) => includesScope(scopes, scope, scopeIncludes))
+      ? undefined
+      : insufficientScope(required)
+  return routeGuard(name, decide, { scopes: required })
 }
 
 /**
@@ -54,11 +63,11 @@ export function requireScope(...scopes: string[]): RouteHandler {
  */
 export function requireAnyScope(...scopes: string[]): RouteHandler {
   const sufficient = readRequiredScopes('requireAnyScope', scopes)
-  const decide: Decision = (auth) =>
-    sufficient.some((scope) => auth.scopes.includes(scope))
+  const decide: Decision = ({ scopes }, { scopeIncludes }) =>
+    sufficient.some((scope) => includesScope(scopes, scope, scopeIncludes))
       ? undefined
       : insufficientScope(sufficient)
-  return routeGuard('requireAnyScope', decide, sufficient)
+  return routeGuard('requireAnyScope', decide, { scopes: sufficient })
 }
 
 function insufficientScope(scopes: readonly string[]): AuthError {

@@ -1,6 +1,26 @@
 import type { AccessTokenClaims } from '../auth.ts'
 import { AuthError } from '../errors.ts'
 
+/** Whether a scope that was granted includes one that is wanted. */
+export type ScopeIncludes = (granted: string, wanted: string) => boolean
+
+/** @see RFC 6749 §3.3 scope-token */
+export function isScopeToken(text: string): boolean {
+  return /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text)
+}
+
+/** Anything but `true` refuses: a promise, which an asynchronous function returns, is no answer. */
+export function includesScope(
+  granted: readonly string[],
+  wanted: string,
+  includes: ScopeIncludes | undefined,
+): boolean {
+  if (granted.includes(wanted)) return true
+  return (
+    includes !== undefined && granted.some((scope) => (includes(scope, wanted) as unknown) === true)
+  )
+}
+
 /** Splits on SP and nothing else; a no-break space or a tab is part of a scope, and then of another one. */
 export function splitScope(scope: string): string[] {
   return scope.split(' ').filter((token) => token !== '')

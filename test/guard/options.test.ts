@@ -78,6 +78,8 @@ const accepted: [string, unknown[]][] = [
   ['maxCachedTokens', [0, 1, 10_000_000]],
   ['realm', ['x']],
   ['resourceMetadataUrl', ['https://a.test/m']],
+  ['challengeScope', ['a', 'reports:read reports:write']],
+  ['scopeIncludes', [() => true]],
   ['jwksCache', [{}, { maxAgeSeconds: 1, cooldownSeconds: 0, timeoutMs: 1, maxStaleSeconds: 0 }]],
   ['onEvent', [() => undefined]],
 ]
@@ -121,6 +123,8 @@ const wrong: [string, unknown[]][] = [
   ['maxCachedTokens', [-1, 1.5, 1e8, NaN, '1', null]],
   ['realm', ['', 7, null]],
   ['resourceMetadataUrl', ['', 7]],
+  ['challengeScope', ['', ' ', 7, ['a'], 'a"b', 'a\\b', 'a\tb', 'gr\u00fc\u00df', null]],
+  ['scopeIncludes', ['a', {}, null]],
   ['onEvent', ['x', {}]],
 ]
 describe('every option', () => {

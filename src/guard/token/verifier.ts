@@ -52,6 +52,8 @@ export interface VerifiedToken {
   readonly aliases: readonly AccessTokenClaims[]
   readonly scopes: FrozenStrings
   readonly clientId: string
+  /** The first audience that token and guard have in common and that is a URL. */
+  readonly resource: string | undefined
   readonly key: VerificationKey
   readonly keySet: KeySet
   /** What the token is bound to. Absent: it is a plain bearer. */
@@ -131,6 +133,10 @@ function assertClient(claims: AccessTokenClaims, { clientIds }: Trust): void {
     'audience',
     'The client of the token is none of the "clientIds" of requireAuth',
   )
+}
+
+function resourceOf({ aud }: AccessTokenClaims, { audience }: Trust): string | undefined {
+  return [aud].flat().find((name) => audience.includes(name) && URL.canParse(name))
 }
 
 /** The claims once more for each further id, in the place where kick-outs look for it. */
@@ -267,6 +273,7 @@ export class Verifier {
       aliases: readAliases(claims, trust.claims),
       scopes: Object.freeze(readScopes(claims)) as FrozenStrings,
       clientId: clientOf(claims) ?? '',
+      resource: resourceOf(claims, trust),
       key,
       keySet: trust.keySet,
       validUntilMs: (Math.min(claims.exp, oldest) + clockToleranceSeconds) * 1000,
