@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { Client, type Pool } from 'pg'
 import type { AccessTokenClaims } from '../../src/auth.ts'
@@ -241,6 +243,24 @@ test('ready() names the statements to run where the schema is missing or of anot
   const other = startServer({ schema })
   await expect(other.revocations.ready()).rejects.toThrow(/has version 99.*schemaSql/)
   expect(() => other.revocations.check(claimsOf('u1'))).toThrow(/version 99/)
+})
+
+test('a role with the rights that docs/postgresql.md grants can do everything', async () => {
+  const schema = await postgres.schema()
+  const page = readFileSync(join(import.meta.dirname, '../../docs/postgresql.md'), 'utf8')
+  const [, grants = ''] = /```sql\n([^]*?)```/.exec(page) ?? []
+  await postgres.server.ask(`CREATE ROLE app LOGIN; ${grants.replaceAll('kickout', schema)}`)
+  const url = postgres.server.url.replace('postgres@', 'app@')
+  const pool = postgres.pool({ connectionString: url })
+  const server = await startReadyServer({ schema }, pool)
+  const store = postgresStore(pool, { schema })
+  postgres.defer(async () => store.close())
+  const sessionId = await startSession(store)
+  expect(await store.rotate(rotation(sessionId))).toMatchObject({ outcome: 'rotated' })
+  const kickedOut = await server.revocations.kickOut({ subject: 'u1' })
+  expect(kickedOut).toMatchObject({ confirmed: 1, sessionsEnded: 1 })
+  expect(await server.revocations.checkNow(claimsOf('u1'))).toMatchObject({ revoked: true })
+  expect(server.events.filter(({ type }) => type === 'revocations.gap')).toEqual([])
 })
 
 test('the statements of the schema are safe to repeat, and keep what is there', async () => {

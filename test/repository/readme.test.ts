@@ -59,19 +59,21 @@ describe('a block of code', () => {
   })
 })
 
-describe.each(['README.md', 'docs/open-connections.md', 'docs/sender-constrained.md'])(
-  '%s',
-  (page) => {
-    const blocks = blocksOf(readFileSync(join(root, page), 'utf8'))
+describe.each([
+  'README.md',
+  'docs/open-connections.md',
+  'docs/postgresql.md',
+  'docs/sender-constrained.md',
+])('%s', (page) => {
+  const blocks = blocksOf(readFileSync(join(root, page), 'utf8'))
 
-    test('shows code', () => {
-      expect(blocks.length).toBeGreaterThan(0)
-    })
-    test('shows only code that compiles', () => {
-      expect(problemsIn(blocks)).toEqual([])
-    })
-  },
-)
+  test('shows code', () => {
+    expect(blocks.length).toBeGreaterThan(0)
+  })
+  test('shows only code that compiles', () => {
+    expect(problemsIn(blocks)).toEqual([])
+  })
+})
 
 function blocksOf(markdown: string): Block[] {
   const block = /(?:<!-- given\n([^]*?)-->\s*)?^( *)```ts\n([^]*?)^\2```/gm
