@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { isDemoted } from './failure.ts'
+import { isDemoted, wasNeverSent } from './failure.ts'
 import { inspect } from './server-check.ts'
 import type { Keys } from '../keys.ts'
 import {
@@ -56,6 +56,7 @@ export class CommandConnection {
   async #run<Reply>(budgetMs: number, limitMs: number, command: Command<Reply>): Promise<Reply> {
     const startedAtMs = performance.now()
     const client = await this.#ready(budgetMs)
+    const sentAtMs = performance.now()
     const reply = command(client)
     for (;;) {
       const silentSinceMs = Math.max(startedAtMs, limitMs > budgetMs ? this.#answeredAtMs : 0)
@@ -68,11 +69,18 @@ export class CommandConnection {
       } catch (error) {
         // Whoever asks for the primary again, by Sentinel or by name, may be led to another one.
         if (isDemoted(error)) this.#restart(client)
+        const leftMs = startedAtMs + budgetMs - performance.now()
+        // The server closes idle connections. A command that found one closed was never sent, so it may be sent again.
+        if (wasNeverSent(error) && leftMs > 0 && client.status !== 'ready')
+          return await this.#run(leftMs, leftMs + limitMs - budgetMs, command)
         if (!(error instanceof Timeout)) throw error
         this.refreshSlots()
+        // Silence counts from when the command was sent. One that waited for the connection and had little time left says
+        // nothing about a connection that has just been made.
+        const wasPatient = performance.now() - sentAtMs >= budgetMs / 2
         const sinceMs = Math.max(startedAtMs, performance.now() - budgetMs)
         const isSilent = this.#answeredAtMs < sinceMs
-        if (isSilent) this.#restart(client)
+        if (isSilent && wasPatient) this.#restart(client)
         if (isSilent || performance.now() >= startedAtMs + limitMs || limitMs === budgetMs)
           throw error
       }

@@ -35,6 +35,11 @@ export function isDemoted(error: unknown): boolean {
   )
 }
 
+/** Whether a command failed before anything was sent: ioredis found its connection closed. */
+export function wasNeverSent(error: unknown): boolean {
+  return /Stream isn't writeable/.test(messageOf(error) ?? '')
+}
+
 /** Whether the user of the connection lacks a permission (ACL). */
 export function isForbidden(error: unknown): boolean {
   return (

@@ -1,6 +1,6 @@
 import type { AccessTokenClaims } from '../../auth.ts'
 import { systemClock } from '../../clock.ts'
-import { UnavailableError } from '../../errors.ts'
+import { copyOf, UnavailableError } from '../../errors.ts'
 import {
   idsAtLevel,
   isRevoked,
@@ -42,6 +42,9 @@ export class Lookup {
   readonly #onLoss: (partition: number) => void
   readonly #lives = new Map<number, Life>()
   #inspectedConnection = 0
+  /** What the last look-up failed with, as long as none has succeeded since. */
+  #away: UnavailableError | undefined
+  #isProbing = false
 
   /** @param onLoss - called where a look-up finds that a log lost its state */
   constructor(
@@ -56,24 +59,51 @@ export class Lookup {
     this.#budgetMs = budgetMs
   }
 
-  /** @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state */
+  /**
+   * While Redis does not answer, one look-up at a time goes on asking it; all others are refused at once. Otherwise each
+   * request would wait for the whole budget, and the first ones after an outage would find a queue.
+   *
+   * @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state
+   */
   async check(claims: AccessTokenClaims): Promise<RevocationVerdict> {
-    const facts = new Map<string, RevocationFact>()
-    let doubtMs = 0
+    if (this.#away === undefined) return this.#lookUp(claims)
+    if (this.#isProbing) throw copyOf(this.#away)
+    this.#isProbing = true
+    try {
+      return await this.#lookUp(claims)
+    } finally {
+      this.#isProbing = false
+    }
+  }
+
+  async #lookUp(claims: AccessTokenClaims): Promise<RevocationVerdict> {
+    const failed = 'The look-up in Redis failed'
+    let answers
     try {
       await this.#inspect(this.#budgetMs)
-      const asked = this.#locate(claims).map(async ([partition, ids]) => {
-        const reply = await this.#ask(partition, claims.iss, ids, this.#budgetMs)
-        doubtMs = Math.max(doubtMs, reply.doubtMs)
-        reply.values.forEach((value, index) => {
+      answers = await Promise.all(
+        this.#locate(claims).map(async ([partition, ids]) => ({
+          ids,
+          ...(await this.#ask(partition, claims.iss, ids, this.#budgetMs)),
+        })),
+      )
+      this.#away = undefined
+    } catch (error) {
+      this.#away = toUnavailable('revocations', failed, error)
+      throw copyOf(this.#away)
+    }
+    const facts = new Map<string, RevocationFact>()
+    const doubtMs = Math.max(0, ...answers.map((answer) => answer.doubtMs))
+    try {
+      for (const { ids, values } of answers) {
+        values.forEach((value, index) => {
           const fact = decodeFact(value)
           const level = revocationLevels[index]
           if (fact && level) facts.set(factKey(level, ids[level]), fact)
         })
-      })
-      await Promise.all(asked)
+      }
     } catch (error) {
-      throw toUnavailable('revocations', 'The look-up in Redis failed', error)
+      throw toUnavailable('revocations', failed, error)
     }
     const known = {
       get: (level: RevocationLevel, id: string) => facts.get(factKey(level, id)),

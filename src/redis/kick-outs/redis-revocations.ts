@@ -32,6 +32,9 @@ import { Lookup } from './look-up.ts'
 import { RevocationLog } from './publish.ts'
 import type { RevocationsSettings } from '../options.ts'
 
+/** How long a request waits for the copy of a process that has just started. */
+const startPatienceMs = 250
+
 /**
  * Revocations on Redis. In replica mode this process follows every partition's stream and decides from memory; where the
  * copy is not proved fresh, `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
@@ -53,6 +56,8 @@ export class RedisRevocations implements AuditedRevocations {
   #reported: RevocationsState = 'starting'
   #failure: unknown
   #isServer = false
+  /** Resolves when the copy is complete, and after a while in any case. */
+  #startedWithin: Promise<void> | undefined
   #closed = false
   /** The newest head of each partition. */
   readonly #heads = new Map<number, HeartbeatReply>()
@@ -199,7 +204,7 @@ export class RedisRevocations implements AuditedRevocations {
     const { state, stalenessMs } = this.#noteState()
     if (isUnfit(this.#failure))
       throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
-    if (state === 'starting') throw this.#unavailable('The revocations are not loaded yet')
+    if (state === 'starting') return this.#checkWhileStarting(claims)
     switch (this.#settings.whenStale) {
       case 'lookup':
         return this.#lookup.check(claims)
@@ -208,6 +213,22 @@ export class RedisRevocations implements AuditedRevocations {
       case 'accept':
         return notRevoked
     }
+  }
+
+  /** A request that comes before the copy is complete waits for it a moment; then a look-up decides where it may. */
+  async #checkWhileStarting(claims: AccessTokenClaims): Promise<RevocationVerdict> {
+    this.#startedWithin ??= new Promise((resolve) => {
+      const timer = setTimeout(resolve, startPatienceMs)
+      timer.unref()
+      this.#waiters.add(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+    await this.#startedWithin
+    if (this.#report().state !== 'starting') return this.check(claims)
+    if (this.#settings.whenStale === 'lookup') return this.#lookup.check(claims)
+    throw this.#unavailable('The revocations are not loaded yet')
   }
 
   #unavailable(what: string): UnavailableError {
