@@ -19,12 +19,13 @@ interface Loot {
 export function thiefRouter({ issuerUrl, apiUrls, guard }: ThiefOptions): Router {
   const router = express.Router()
   const hideouts = new Map<string, Loot>()
+  const cookieName = `refresh_token_${new URL(issuerUrl).port}`
 
   /** What a program does that has the cookie: no browser holds it back, so it claims whatever origin it likes. */
   async function refresh(refreshToken: string): Promise<{ status: number; loot?: Loot }> {
     const answer = await fetch(`${issuerUrl}/token`, {
       method: 'POST',
-      headers: { Cookie: `refresh_token=${refreshToken}`, Origin: new URL(issuerUrl).origin },
+      headers: { Cookie: `${cookieName}=${refreshToken}`, Origin: new URL(issuerUrl).origin },
       body: new URLSearchParams({ grant_type: 'refresh_token' }),
     })
     if (!answer.ok) return { status: answer.status }
@@ -72,5 +73,5 @@ function cookiesOf(req: Request): string {
 }
 
 function readCookie(header: string): string {
-  return /(?:^|; )refresh_token=([^;]*)/.exec(header)?.[1] ?? ''
+  return /(?:^|; )refresh_token_\d+=([^;]*)/.exec(header)?.[1] ?? ''
 }

@@ -13,7 +13,6 @@ export type GuardEvent =
       readonly at: number
       readonly issuer: string
       readonly keys: number
-      /** Keys of the set that were left out as unfit (too short, foreign use, …). */
       /** Keys that were left out, with the reason. */
       readonly dropped: readonly { readonly kid: string | undefined; readonly why: string }[]
     }
@@ -68,6 +67,8 @@ export type SessionEndReason =
   | 'limit'
   /** The same browser signed in again. */
   | 'replaced'
+  /** `risk` said so. */
+  | 'suspicious'
   /** The application ended it: `issuer.endSession`, or `claims` refused it. */
   | 'app'
 
@@ -85,6 +86,27 @@ export type IssuerEvent =
       readonly subject?: string
       readonly reason: SessionEndReason
     }
+  /** A client or everyone was kicked out: all sessions that began before have ended, without an event of their own. */
+  | {
+      readonly type: 'session.ended'
+      readonly at: number
+      readonly level: 'client' | 'everyone'
+      readonly clientId?: string
+      readonly reason: 'kicked_out'
+    }
+  /** A request to `/token`, `/revoke` or `/logout` was refused. */
+  | {
+      readonly type: 'grant.rejected'
+      readonly at: number
+      readonly endpoint: string
+      /** The `error` of the answer. */
+      readonly code: string
+      readonly reason: string
+    }
+  /** A refresh token came back after the grace, within `lostAnswerSeconds`, and its successor had never been used. */
+  | SessionEvent<'refresh.retried_late'>
+  /** A signing key was made in this process: after a restart there is another one, and all tokens of before are refused. */
+  | { readonly type: 'signing_key.not_kept'; readonly at: number; readonly kid: string }
   /** The record of a session was changed in the store without `refreshTokenSecret`; the session was ended. */
   | { readonly type: 'session.tampered'; readonly at: number; readonly sessionId: string }
   | KickOutPublished

@@ -119,6 +119,6 @@ export async function tellStory(servers: Servers): Promise<void> {
     const [latest] = kickOuts
     expectEqual('the latest kick-out is of', latest?.target, 'ben')
     expectEqual('the laptop may not look', (await laptop.call(answer.url)).status, 403)
-    return `${latest?.target ?? ''}, by ${latest?.by ?? ''}: “${latest?.reason ?? ''}”; to Ben the same page is 403`
+    return `${latest?.target ?? ''}, by ${latest?.by?.subject ?? ''}: “${latest?.reason ?? ''}”; to Ben the same page is 403`
   })
 }

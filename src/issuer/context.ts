@@ -15,6 +15,7 @@ type SessionEventType =
   | 'session.started'
   | 'session.refreshed'
   | 'refresh.retried'
+  | 'refresh.retried_late'
   | 'refresh.reused'
   | 'refresh.fast_forwarded'
 

@@ -14,9 +14,10 @@ import { sessionIdOf } from './tokens/refresh-token.ts'
 import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import { endSession } from './revoke.ts'
 import { createCrossOrigin, createRouter, sendTokens } from './router.ts'
+import { MemorySessionStore } from './sessions/memory-session-store.ts'
 import { type SessionInfo, toSessionInfo } from './sessions/session-store.ts'
 import { type IssuerOptions, readSettings } from './options.ts'
-import type { SigningJwk } from './tokens/signing-keys.ts'
+import { isMadeHere, type SigningJwk } from './tokens/signing-keys.ts'
 import { startSession, type StartSessionInput } from './start-session.ts'
 import type { TokenResponse } from './tokens/token-response.ts'
 
@@ -28,7 +29,7 @@ export type { CookieOptions } from './http/cookie.ts'
 export { memoryStore, type MemoryStoreOptions } from './sessions/memory-session-store.ts'
 export type { Device, SessionInfo, SessionStore } from './sessions/session-store.ts'
 export type { SessionOptions } from './sessions/session-options.ts'
-export type { ExtraClaims, IssuerOptions } from './options.ts'
+export type { AssessRisk, ExtraClaims, IssuerOptions, RefreshFacts } from './options.ts'
 export { generateSigningKey, type SigningJwk } from './tokens/signing-keys.ts'
 export type { SessionKey, StartSessionInput } from './start-session.ts'
 export type { TokenResponse } from './tokens/token-response.ts'
@@ -70,6 +71,12 @@ export interface Issuer {
   kickOut(target: KickOutTarget, options?: KickOutOptions): Promise<KickOutResult>
   /** Publishes a new key now and signs with it once every resource server can know it. */
   rotateSigningKey(jwk: SigningJwk): Promise<{ kid: string; signsAt: number }>
+  /**
+   * Does ahead what the first request would: imports the keys and connects to the store.
+   *
+   * @throws Error where the store must not be used as it is set up, `UnavailableError` where it cannot be reached
+   */
+  ready(): Promise<void>
   /** Closes its store. Afterwards every request that needs it is 503. */
   close(): Promise<void>
 }
@@ -91,6 +98,11 @@ export function createIssuer(options: IssuerOptions): Issuer {
     revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
     emit: emitterOf(settings.onEvent),
     proofs: new Proofs(),
+  }
+  // Where sessions are lost at a restart, new keys lose nothing more.
+  const lostAnyway = settings.store instanceof MemorySessionStore
+  for (const key of lostAnyway ? [] : options.signingKeys.filter(isMadeHere)) {
+    context.emit({ type: 'signing_key.not_kept', kid: key.kid ?? '' })
   }
   if (settings.usesDefaultStore) {
     context.emit({ type: 'store.insecure_default', message: insecureDefault })
@@ -139,6 +151,9 @@ export function createIssuer(options: IssuerOptions): Issuer {
     },
     kickOut: async (target, kickOutOptions) => kickOut(target, kickOutOptions, context),
     rotateSigningKey: async (jwk) => settings.keys.rotate(jwk),
+    async ready() {
+      await Promise.all([settings.keys.ready(), settings.store.ready?.()])
+    },
     async close() {
       settings.clients.close()
       await settings.store.close()

@@ -19,7 +19,7 @@ import { type CookieOptions, type CookieSettings, readCookieSettings } from './h
 import { tokenEndpointOf } from './http/endpoints.ts'
 import { memoryStore } from './sessions/memory-session-store.ts'
 import { RefreshTokens } from './tokens/refresh-token.ts'
-import type { SessionInfo, SessionStore } from './sessions/session-store.ts'
+import type { Device, SessionInfo, SessionStore } from './sessions/session-store.ts'
 import {
   readSessionOptions,
   sessionDefaults,
@@ -34,6 +34,22 @@ const where = 'createIssuer'
 export type ExtraClaims = (
   session: SessionInfo,
 ) => Record<string, unknown> | undefined | Promise<Record<string, unknown> | undefined>
+
+/** What a refresh shows of where it comes from. */
+export interface RefreshFacts {
+  /** By Express' `trust proxy`. */
+  ip?: string
+  /** The `User-Agent` header, at most 255 characters. */
+  userAgent?: string
+  /** What the session was started with. */
+  device?: Device
+}
+
+/** Compares a refresh with its session: `'end'` for one that looks like a thief's. */
+export type AssessRisk = (
+  session: SessionInfo,
+  request: RefreshFacts,
+) => 'allow' | 'end' | Promise<'allow' | 'end'>
 
 export interface IssuerOptions {
   /** The `iss` of its tokens and the base of its URLs: `https:`, or `http:` on a loopback host. */
@@ -55,7 +71,13 @@ export interface IssuerOptions {
   /** Lifts the limits of `accessTokenTtlSeconds`. The revocations' `retentionSeconds` has to follow. */
   dangerouslyAllowAnyAccessTokenTtl?: boolean
   session?: SessionOptions
+  /** Extra claims of access tokens. A `GrantError` that it throws is the answer; any other failure of it is 503. */
   claims?: ExtraClaims
+  /**
+   * Asked at each refresh, before anything moves. `'end'` ends the session, revokes its access tokens and refuses
+   * the refresh (event `session.ended`, reason `suspicious`). A failure of it is 503.
+   */
+  risk?: AssessRisk
   /**
    * The clients that are known, or a function that looks one up (in a database); that it throws, or takes over 500 ms, is
    * answered with 503. Without it any `client_id` is a public client.
@@ -85,6 +107,7 @@ const optionNames = [
   'dangerouslyAllowAnyAccessTokenTtl',
   'session',
   'claims',
+  'risk',
   'clients',
   'replay',
   'cookie',
@@ -112,6 +135,7 @@ export interface IssuerSettings {
   readonly accessTokenTtlSeconds: number
   readonly session: SessionSettings
   readonly claims: ExtraClaims | undefined
+  readonly risk: AssessRisk | undefined
   readonly clients: Clients
   readonly cookie: CookieSettings | undefined
   /** The issuer's own origin and those allowed: from where state may be changed in cookie mode. */
@@ -219,6 +243,7 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
     accessTokenTtlSeconds,
     session: readSessionOptions(options.session),
     claims: readFunction(where, 'claims', options.claims),
+    risk: readFunction(where, 'risk', options.risk),
     clients: new Clients(options.clients, {
       issuer,
       tokenEndpoint: tokenEndpointOf(issuer),

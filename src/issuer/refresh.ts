@@ -7,7 +7,9 @@ import { tokenEndpointOf } from './http/endpoints.ts'
 import { endSession } from './revoke.ts'
 import { type PresentedToken, sessionIdOf } from './tokens/refresh-token.ts'
 import { scopeError, splitRequestedScope } from './tokens/scope.ts'
-import type { RotateOutcome, SessionRecord } from './sessions/session-store.ts'
+import { maxLostAnswerSeconds } from './sessions/session-options.ts'
+import type { RefreshFacts } from './options.ts'
+import { type RotateOutcome, type SessionRecord, toSessionInfo } from './sessions/session-store.ts'
 import { type IssuedTokens, issueTokens } from './tokens/token-response.ts'
 
 export interface RefreshRequest {
@@ -15,6 +17,8 @@ export interface RefreshRequest {
   readonly scope: string | undefined
   /** The client that the request authenticated as, where it said so. */
   readonly clientId: string | undefined
+  /** Where the request comes from. */
+  readonly facts: RefreshFacts
   /** The DPoP proofs that came along. */
   readonly proofs: readonly string[]
 }
@@ -28,6 +32,7 @@ type Granted = Extract<RotateOutcome, { counter: number }>
 const eventOf = {
   rotated: 'session.refreshed',
   retried: 'refresh.retried',
+  retried_late: 'refresh.retried_late',
   fast_forwarded: 'refresh.fast_forwarded',
 } as const
 
@@ -115,9 +120,38 @@ async function assertKey(
   })
 }
 
+/**
+ * Asks the application whether the refresh looks like its user's. It is asked before anything moves: a refusal ends the
+ * session, and while it fails the same token still works.
+ *
+ * @throws GrantError `invalid_grant`
+ * @throws UnavailableError when it failed or gave no answer
+ */
+async function assertNoRisk(
+  { facts }: RefreshRequest,
+  session: SessionRecord | undefined,
+  context: IssuerContext,
+): Promise<void> {
+  if (!context.risk || !session) return
+  let answer: unknown
+  try {
+    const { device } = session
+    answer = await context.risk(toSessionInfo(session), { ...facts, ...(device && { device }) })
+  } catch (cause) {
+    throw new UnavailableError('sessions', 'The refresh cannot be judged: "risk" failed', { cause })
+  }
+  if (answer === 'allow') return
+  if (answer !== 'end') {
+    const message = "The refresh cannot be judged: \"risk\" returned neither 'allow' nor 'end'"
+    throw new UnavailableError('sessions', message)
+  }
+  await endSession(session.sessionId, 'suspicious', context, session.subject)
+  throw refused('suspicious')
+}
+
 async function rotate(
   sessionId: string,
-  { counter }: PresentedToken,
+  { counter, isBound }: PresentedToken,
   clientId: string | undefined,
   request: RefreshRequest,
   context: IssuerContext,
@@ -128,11 +162,14 @@ async function rotate(
     clientId,
     scopes: splitRequestedScope(request.scope),
     graceMs: context.session.reuseGraceMs,
+    // Without the key of a bound session its token is worth nothing, so a lost answer may be asked for late.
+    lostAnswerMs: isBound ? maxLostAnswerSeconds * 1000 : context.session.lostAnswerMs,
     idleTtlMs: context.session.idleTtlMs,
   })
   switch (outcome.outcome) {
     case 'rotated':
     case 'retried':
+    case 'retried_late':
     case 'fast_forwarded':
       return outcome
     case 'reused':
@@ -166,7 +203,7 @@ export async function refresh(
   const sessionId = sessionIdOf(parts)
   // One look-up more, only where it matters what the session is before it is rotated.
   const before =
-    parts.isBound || context.clients.areListed || context.claims
+    parts.isBound || context.clients.areListed || context.claims || context.risk
       ? await context.store.find(sessionId)
       : undefined
   if (before) await assertSealed(parts, before, context)
@@ -175,6 +212,7 @@ export async function refresh(
   // A superseded token is judged by the store first, so that failing claims hide no theft. It is either a retry, which
   // moves nothing, or the end of the session.
   const isSuperseded = before !== undefined && parts.counter < before.counter
+  if (!isSuperseded) await assertNoRisk(request, before, context)
   const askedBefore = isSuperseded ? {} : await askClaims(before, context)
   const { outcome, session, counter, now } = await rotate(
     sessionId,
@@ -184,9 +222,21 @@ export async function refresh(
     context,
   )
   await assertSealed(parts, session, context)
+  if (isSuperseded) await assertNoRisk(request, session, context)
   const extra = isSuperseded ? await askClaims(session, context) : askedBefore
   const scopes = splitRequestedScope(request.scope) ?? session.scopes
-  const tokens = await issueTokens(session, { ...parts, counter }, scopes, now, extra, context)
+  const tokens = await issueTokens(
+    session,
+    { ...parts, counter },
+    scopes,
+    now,
+    extra,
+    context,
+  ).catch((cause: unknown) => {
+    // What `claims` returned has grown beyond what guards accept.
+    if (cause instanceof TypeError) throw new UnavailableError('sessions', cause.message, { cause })
+    throw cause
+  })
   emitSession(context, eventOf[outcome], session)
   return tokens
 }

@@ -61,7 +61,7 @@ export async function revoke(request: RevokeRequest, context: IssuerContext): Pr
 /** Ends one session and revokes its access tokens. */
 export async function endSession(
   sessionId: string,
-  reason: 'revoked' | 'logout' | 'replaced' | 'app',
+  reason: 'revoked' | 'logout' | 'replaced' | 'suspicious' | 'app',
   context: IssuerContext,
   subject?: string,
 ): Promise<boolean> {

@@ -7,12 +7,14 @@ import express, {
 } from 'express'
 import { GrantError, isGrantError, isUnavailableError, type KickoutError } from '../errors.ts'
 import { headerValues } from '../raw-headers.ts'
+import { maxIdentifierLength } from '../identifier.ts'
 import type { IssuerContext } from './context.ts'
+import type { RefreshFacts } from './options.ts'
 import { readCookie, toClearCookie, toSetCookie } from './http/cookie.ts'
 import { assertGrant } from './http/clients.ts'
 import { FormParameters } from './http/form.ts'
 import { toMetadata } from './http/metadata.ts'
-import { assertOwnPage, corsOrigin } from './http/origin.ts'
+import { assertCookieCanBeSet, assertOwnPage, corsOrigin } from './http/origin.ts'
 import { grantToMachine } from './machine-token.ts'
 import { refresh } from './refresh.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
@@ -73,6 +75,14 @@ function isForMachine(req: Request): boolean {
   return (body as { grant_type?: unknown } | undefined)?.grant_type === 'client_credentials'
 }
 
+function factsOf(req: Request): RefreshFacts {
+  const userAgent = req.headers['user-agent']?.slice(0, maxIdentifierLength)
+  return {
+    ...(req.ip !== undefined && { ip: req.ip }),
+    ...(userAgent !== undefined && { userAgent }),
+  }
+}
+
 function tokenHandler(context: IssuerContext): RequestHandler {
   return async (req, res) => {
     // A machine has no cookie that another site could make it send.
@@ -98,7 +108,8 @@ function tokenHandler(context: IssuerContext): RequestHandler {
     const refreshToken = readRefreshToken(req, form, context)
     // A refusal leaves the cookie alone: the answer to a login in another tab may have set it while this request was
     // under way. Only /logout clears it.
-    const tokens = await refresh({ refreshToken, scope, clientId, proofs }, context)
+    const facts = factsOf(req)
+    const tokens = await refresh({ refreshToken, scope, clientId, proofs, facts }, context)
     sendTokens(res, tokens, context, false)
   }
 }
@@ -164,8 +175,9 @@ export function createCrossOrigin(context: IssuerContext): RequestHandler {
   return function crossOrigin(req, res, next) {
     answerCors(req, res, () => {
       try {
-        if (context.cookie) assertOwnPage(req.headers, context)
+        if (context.cookie) assertCookieCanBeSet(req.headers, context)
       } catch (refusal) {
+        noteRefusal(refusal, req.path, context)
         answerError(refusal, req, res, next)
         return
       }
@@ -201,11 +213,21 @@ const answerError: ErrorRequestHandler = (error: unknown, _req, res, next) => {
   res.status(known.status).json({ error: known.code, error_description: known.description })
 }
 
+/** Tells the application of a refusal. A failure of ours is no refusal. */
+function noteRefusal(error: unknown, endpoint: string, { emit }: IssuerContext): void {
+  const known = toKickoutError(error)
+  if (isGrantError(known))
+    emit({ type: 'grant.rejected', endpoint, code: known.code, reason: known.reason })
+}
+
 /** Express 4 does not wait for promises, so a rejection is handed over by hand. */
-function settled(handler: RequestHandler): RequestHandler {
+function settled(handler: RequestHandler, path: string, context: IssuerContext): RequestHandler {
   return (req, res, next) => {
     res.set('Cache-Control', 'no-store')
-    Promise.resolve(handler(req, res, next)).catch(next)
+    Promise.resolve(handler(req, res, next)).catch((error: unknown) => {
+      noteRefusal(error, path, context)
+      next(error)
+    })
   }
 }
 
@@ -232,7 +254,7 @@ export function createRouter(context: IssuerContext): Router {
   }
   for (const [path, handler] of Object.entries(posts)) {
     router.use(path, cors(context))
-    router.post(path, form, settled(handler(context)))
+    router.post(path, form, settled(handler(context), path, context))
     router.all(path, onlyMethod('POST'))
   }
   for (const [path, document] of Object.entries(documents)) {

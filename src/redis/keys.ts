@@ -2,9 +2,6 @@ import { createHash } from 'node:crypto'
 import type { RevocationLevel } from '../revocation/revocation.ts'
 import type { LayoutSettings } from './options.ts'
 
-/** How long after the retention entries stay in Redis: clocks that disagree, and readers that lag. */
-export const marginMs = 120_000
-
 const ownId = /^(\d{1,5})-[A-Za-z0-9_-]{22}$/
 
 /** Names one thing by several parts that nobody can shift a border between. */

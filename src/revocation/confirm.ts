@@ -12,7 +12,7 @@ export interface ServerReport {
 }
 
 /** A server that reported within this time is live. It is several heartbeats, even slow ones. */
-export const liveWithinMs = 2000
+const liveWithinMs = 2000
 const maxPollMs = 20
 
 /** Where an entry stands in the log. */

@@ -37,6 +37,7 @@ describe('the memory store decides and writes in one step', () => {
     clientId: undefined,
     scopes: undefined,
     graceMs: 0,
+    lostAnswerMs: 0,
     idleTtlMs: 1e6,
   }
 

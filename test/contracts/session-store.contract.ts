@@ -87,6 +87,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         clientId: undefined,
         scopes: undefined,
         graceMs: minute,
+        lostAnswerMs: 0,
         idleTtlMs: 10 * minute,
         ...facts,
       })
@@ -735,6 +736,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
           clientId: undefined,
           scopes: undefined,
           graceMs: 0,
+          lostAnswerMs: 0,
           idleTtlMs: 1,
         }),
         closing.store.find(session.sessionId),

@@ -10,6 +10,7 @@ import {
   type Kit,
   type KitOptions,
   typesOf,
+  loopbackCookieOf,
 } from '../support/issuer-kit.ts'
 import { makeProofKey, type ProofClaims, type ProofKey, unsigned } from '../support/proofs.ts'
 
@@ -243,7 +244,7 @@ test('in cookie mode a page of another origin may send its proof', async () => {
     'Authorization, Content-Type, DPoP',
   )
   const tokens = await start(kit)
-  const headers = { origin, cookie: `refresh_token=${tokens.refresh_token}` }
+  const headers = { origin, cookie: `${loopbackCookieOf(kit)}=${tokens.refresh_token}` }
   const form = { grant_type: 'refresh_token' }
   expect(errorOf(await postForm(`${kit.base}/token`, form, headers))).toEqual([
     400,

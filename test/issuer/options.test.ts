@@ -122,6 +122,7 @@ describe('createIssuer', () => {
         idleTtlSeconds: 604_800,
         absoluteTtlSeconds: 2_592_000,
         reuseGraceMs: 10_000,
+        lostAnswerSeconds: 0,
         whenFull: 'end-oldest',
       },
     })

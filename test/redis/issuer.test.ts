@@ -161,6 +161,7 @@ test('Q09 R3 RT15 a session takes as much memory after 1 000 refreshes as after 
       clientId: undefined,
       scopes: undefined,
       graceMs: 10_000,
+      lostAnswerMs: 0,
       idleTtlMs: 600_000,
     })
   const admin = redis.client()

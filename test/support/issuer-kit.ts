@@ -57,6 +57,8 @@ export interface Kit {
   readonly clock: FakeClock
   readonly store: SessionStore
   readonly events: IssuerEvent[]
+  /** The events `grant.rejected`, apart from the story of sessions that the others tell. */
+  readonly refusals: IssuerEvent[]
   readonly app: Express
   startSession(input?: Partial<StartSessionInput>): Promise<TokenResponse>
   refresh(
@@ -97,6 +99,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
   } = options
   const store = options.store ?? new MemorySessionStore({}, clock)
   const events: IssuerEvent[] = []
+  const refusals: IssuerEvent[] = []
   const app = express()
   const server = await listen(app)
   const base = server.url + path
@@ -107,7 +110,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
     signingKeys: [signingKey],
     refreshTokenSecret: secret,
     store,
-    onEvent: (event) => events.push(event),
+    onEvent: (event) => (event.type === 'grant.rejected' ? refusals : events).push(event),
     ...options.issuer,
   })
   const keys = options.discovery ? {} : { jwksUri: `${base}/.well-known/jwks.json` }
@@ -147,6 +150,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
     clock,
     store,
     events,
+    refusals,
     app,
     startSession: async (input) => issuer.startSession({ subject: 'u1', ...input }),
     refresh: async (token, fields, headers) =>
@@ -180,4 +184,9 @@ export function claimsOf(answer: Answer | TokenResponse): Record<string, unknown
 /** The types of the events so far. */
 export function typesOf({ events }: Pick<Kit, 'events'>): string[] {
   return events.map(({ type }) => type)
+}
+
+/** The refresh cookie's name at an issuer on loopback. */
+export function loopbackCookieOf({ base }: Pick<Kit, 'base'>): string {
+  return `refresh_token_${new URL(base).port}`
 }

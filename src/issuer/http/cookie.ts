@@ -6,7 +6,7 @@ export interface CookieOptions {
   /**
    * Must begin with `__Host-`, except where the issuer is `http:` on loopback.
    *
-   * @defaultValue '__Host-refresh_token'
+   * @defaultValue '__Host-refresh_token'; on loopback 'refresh_token_' and the port
    */
   name?: string
   /**
@@ -31,7 +31,13 @@ export function readCookieSettings(value: unknown, issuer: string): CookieSettin
   if (value === undefined) return undefined
   const options = readOptions(`${where}: cookie`, value, ['name', 'sameSite'])
   const isSecure = issuer.startsWith('https:')
-  const fallback = isSecure ? `${hostPrefix}refresh_token` : 'refresh_token'
+  // Cookies do not tell ports apart: without the port, signing in at one issuer on localhost would sign another out.
+  const { port } = new URL(issuer)
+  const fallback = isSecure
+    ? `${hostPrefix}refresh_token`
+    : port === ''
+      ? 'refresh_token'
+      : `refresh_token_${port}`
   const name = readString(where, 'cookie.name', options['name']) ?? fallback
   if (!token.test(name) || name.startsWith(hostPrefix) !== isSecure) {
     throw optionError(

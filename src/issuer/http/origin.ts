@@ -41,3 +41,24 @@ export function assertOwnPage(headers: OriginHeaders, settings: IssuerSettings):
     )
   }
 }
+
+/**
+ * For a login: also that the browser will keep the cookie. A page on another *site* (another registrable domain) is given
+ * its tokens, and its browser drops the cookie without a word.
+ *
+ * @throws GrantError `access_denied`
+ */
+export function assertCookieCanBeSet(headers: OriginHeaders, settings: IssuerSettings): void {
+  assertOwnPage(headers, settings)
+  if (headers['sec-fetch-site'] !== 'cross-site') return
+  throw new GrantError(
+    'access_denied',
+    'cross_site',
+    'The page and the login service are on two sites, so the browser would not keep the refresh cookie',
+    {
+      message:
+        'Refused a login from a page on another site: browsers keep no SameSite cookie there. Serve the login service ' +
+        'on a sibling of the page, such as login.example.com beside app.example.com',
+    },
+  )
+}

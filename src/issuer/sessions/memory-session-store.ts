@@ -26,6 +26,8 @@ export interface MemoryStoreOptions {
 interface Kept extends SessionRecord {
   counter: number
   rotatedAt: number
+  /** The counter at which the token before was answered after the grace; each counter allows it once. */
+  retriedLateAt: number
   lastSeenAt: number
   idleUntil: number
 }
@@ -104,6 +106,7 @@ export class MemorySessionStore implements SessionStore {
       version: this.#horizons.versionOf(session.issuer, session.subject, now),
       counter: 0,
       rotatedAt: now,
+      retriedLateAt: -1,
       idleUntil: now + session.idleTtlMs,
       absoluteUntil: now + session.absoluteTtlMs,
       get expiresAt() {
@@ -126,10 +129,16 @@ export class MemorySessionStore implements SessionStore {
     if (!kept || this.#horizons.isOver(kept)) return { outcome: 'ended' }
     if (request.clientId !== undefined && request.clientId !== kept.clientId)
       return { outcome: 'client' }
-    const isRetry =
-      request.counter === kept.counter - 1 &&
-      request.graceMs > 0 &&
-      now - kept.rotatedAt <= request.graceMs
+    const isPrevious = request.counter === kept.counter - 1
+    const ageMs = now - kept.rotatedAt
+    const isInGrace = isPrevious && request.graceMs > 0 && ageMs <= request.graceMs
+    const isLate =
+      isPrevious &&
+      !isInGrace &&
+      request.lostAnswerMs > 0 &&
+      ageMs <= request.graceMs + request.lostAnswerMs &&
+      kept.retriedLateAt !== kept.counter
+    const isRetry = isInGrace || isLate
     if (request.counter < kept.counter && !isRetry) {
       await this.#revocations.kickOut(
         { issuer: kept.issuer, session: kept.sessionId },
@@ -139,8 +148,11 @@ export class MemorySessionStore implements SessionStore {
     }
     if (now >= kept.expiresAt) return { outcome: 'expired' }
     if (request.scopes?.some((scope) => !kept.scopes.includes(scope))) return { outcome: 'scope' }
+    if (isLate) kept.retriedLateAt = kept.counter
     const outcome = isRetry
-      ? 'retried'
+      ? isLate
+        ? 'retried_late'
+        : 'retried'
       : request.counter > kept.counter
         ? 'fast_forwarded'
         : 'rotated'
@@ -159,10 +171,14 @@ export class MemorySessionStore implements SessionStore {
     return Promise.resolve(kept && !this.#horizons.isOver(kept) ? toRecord(kept) : undefined)
   }
 
-  async list(issuer: string, subject: string): Promise<SessionRecord[]> {
+  async list(
+    issuer: string,
+    subject: string,
+    limit = Number.POSITIVE_INFINITY,
+  ): Promise<SessionRecord[]> {
     this.#assertOpen()
     const live = this.#liveSessions(userKey(issuer, subject), this.#clock.now())
-    return Promise.resolve(live.map(toRecord))
+    return Promise.resolve(live.slice(0, limit).map(toRecord))
   }
 
   revocations(): AuditedRevocations {

@@ -22,6 +22,14 @@ export interface SessionOptions {
    * @defaultValue 10000
    */
   reuseGraceMs?: number
+  /**
+   * For so long after the grace the refresh token before the current one is still answered with its successor: only once,
+   * and only while that successor was never presented. For mobile apps that lose answers and sleep; a thief gains the same
+   * time, so it is off by default. Seconds, 0 to 86400.
+   *
+   * @defaultValue 0
+   */
+  lostAnswerSeconds?: number
   /** The most sessions that a user may have at a time. Unlimited unless given. */
   maxPerSubject?: number
   /**
@@ -32,11 +40,15 @@ export interface SessionOptions {
   whenFull?: 'end-oldest' | 'refuse'
 }
 
+/** The longest time for a lost answer; a session that is bound to a key always has it. */
+export const maxLostAnswerSeconds = 86_400
+
 /** The default of every option that has one. */
 export const sessionDefaults = {
   idleTtlSeconds: 604_800,
   absoluteTtlSeconds: 2_592_000,
   reuseGraceMs: 10_000,
+  lostAnswerSeconds: 0,
   whenFull: 'end-oldest',
 } as const
 
@@ -44,6 +56,7 @@ const optionNames = [
   'idleTtlSeconds',
   'absoluteTtlSeconds',
   'reuseGraceMs',
+  'lostAnswerSeconds',
   'maxPerSubject',
   'whenFull',
 ] as const satisfies readonly (keyof SessionOptions)[]
@@ -53,6 +66,7 @@ export interface SessionSettings {
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
   readonly reuseGraceMs: number
+  readonly lostAnswerMs: number
   readonly maxPerSubject: number | undefined
   readonly whenFull: 'end-oldest' | 'refuse'
 }
@@ -71,6 +85,12 @@ export function readSessionOptions(value: unknown): SessionSettings {
       min: 0,
       max: 60_000,
     }),
+    lostAnswerMs:
+      readNumber(where, 'session.lostAnswerSeconds', session['lostAnswerSeconds'], {
+        fallback: defaults.lostAnswerSeconds,
+        min: 0,
+        max: maxLostAnswerSeconds,
+      }) * 1000,
     maxPerSubject:
       session['maxPerSubject'] === undefined
         ? undefined

@@ -83,6 +83,8 @@ export interface RotateRequest {
   /** Scopes asked for, where narrower ones are. */
   readonly scopes: readonly string[] | undefined
   readonly graceMs: number
+  /** For so long after the grace the token before the current one is still answered: once, while the current was never presented. */
+  readonly lostAnswerMs: number
   readonly idleTtlMs: number
 }
 
@@ -91,9 +93,10 @@ export type RotateOutcome =
    * - `rotated`: the current token; `counter` is its successor's.
    * - `fast_forwarded`: a token newer than the record, since the store lost a write; the record moved forward.
    * - `retried`: the token before the current one, within the grace; `counter` is the current one's, nothing moved.
+   * - `retried_late`: the same after the grace, within `lostAnswerMs` and for the first time.
    */
   | {
-      readonly outcome: 'rotated' | 'fast_forwarded' | 'retried'
+      readonly outcome: 'rotated' | 'fast_forwarded' | 'retried' | 'retried_late'
       readonly session: SessionRecord
       readonly counter: number
       /** The store's clock, milliseconds. */
@@ -112,6 +115,12 @@ export type RotateOutcome =
  */
 export interface SessionStore {
   readonly retentionSeconds: number
+  /**
+   * Connects ahead of the first use, where there is something to connect to.
+   *
+   * @throws Error where the store must not be used as it is set up, `UnavailableError` where it cannot be reached
+   */
+  ready?(): Promise<void>
   /** The partition that everything about a user lies in. It stands in the ids that are made for the user. */
   partitionOf(issuer: string, subject: string): number
   /** Not safe to repeat under another `sessionId`. The user's version is read in the same step. */
@@ -120,8 +129,8 @@ export interface SessionStore {
   rotate(request: RotateRequest): Promise<RotateOutcome>
   /** `undefined` where there is no such session. */
   find(sessionId: string): Promise<SessionRecord | undefined>
-  /** Live sessions of a user, the last used first. */
-  list(issuer: string, subject: string): Promise<SessionRecord[]>
+  /** Live sessions of a user, the last used first; at most `limit`, all unless given. */
+  list(issuer: string, subject: string, limit?: number): Promise<SessionRecord[]>
   /**
    * The revocation state that lies in the same store; its `kickOut` ends the sessions concerned in the same step.
    * One per store, however many issuers ask for it. Several may, so targets always name the issuer that they mean.

@@ -50,6 +50,9 @@ export interface AccessToken {
   readonly expiresInSeconds: number
 }
 
+/** What a guard accepts by default. A longer token would be refused by every resource server, after a login that worked. */
+const maxAccessTokenBytes = 8192
+
 /**
  * Makes the access token of a session.
  *
@@ -99,7 +102,14 @@ export async function signAccessToken(
 ): Promise<string> {
   const { kid, algorithm, key } = await keys.signer()
   const header = { alg: algorithm, typ: 'at+jwt', kid }
-  return new SignJWT(payload).setProtectedHeader(header).sign(key)
+  const token = await new SignJWT(payload).setProtectedHeader(header).sign(key)
+  if (token.length > maxAccessTokenBytes) {
+    throw new TypeError(
+      `createIssuer: the access token would have ${token.length} bytes. Guards refuse more than ${maxAccessTokenBytes}, ` +
+        'and many proxies more than that: let "claims" return less, or keep long lists out of the token',
+    )
+  }
+  return token
 }
 
 /** What `POST /revoke` needs of an access token of ours. */

@@ -144,6 +144,11 @@ export class SigningKeys {
     return (await entry.loaded()).signer
   }
 
+  /** Imports every key ahead of the first request. */
+  async ready(): Promise<void> {
+    await Promise.all(this.#entries.map(async (entry) => entry.loaded()))
+  }
+
   /** The public key set, RFC 7517 §5. */
   async jwks(): Promise<{ keys: JWK[] }> {
     const loaded = await Promise.all(this.#published().map(async (entry) => entry.loaded()))
@@ -184,6 +189,14 @@ export class SigningKeys {
   }
 }
 
+/** The `kid`s of keys that this process has made. A bounded handful: each takes milliseconds to make. */
+const madeHere = new Set<string>()
+
+/** Whether a key was made in this process, so that another process, or this one after a restart, has another. */
+export function isMadeHere(jwk: SigningJwk): boolean {
+  return jwk.kid !== undefined && madeHere.has(jwk.kid)
+}
+
 /** Makes a private signing key, with `kid`, `alg` and `use`. Keep it secret; every process of the issuer needs the same. */
 export async function generateSigningKey(algorithm = 'ES256'): Promise<SigningJwk> {
   if (!algorithms.some((known) => known === algorithm)) {
@@ -191,5 +204,7 @@ export async function generateSigningKey(algorithm = 'ES256'): Promise<SigningJw
   }
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true })
   const jwk = await exportJWK(privateKey)
-  return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: algorithm, use: 'sig' }
+  const kid = await calculateJwkThumbprint(jwk)
+  madeHere.add(kid)
+  return { ...jwk, kid, alg: algorithm, use: 'sig' }
 }

@@ -88,6 +88,11 @@ export class RevocationLog {
     if (this.settings.partitions === 1) return
     const { connectionNumber } = this.#connection
     if (connectionNumber > 0 && this.#openedConnection === connectionNumber) return
+    await this.open()
+  }
+
+  /** Opens the log of partition 0 where it was never opened. */
+  async open(): Promise<void> {
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
       openScript(client, this.keysOfPartition(0), this.opening),
     )

@@ -9,14 +9,14 @@ import { readSessionReply, type SessionReply } from './session-reply.ts'
  */
 export const readSessionsScript = defineScript({
   name: 'read-sessions',
-  version: 1,
+  version: 2,
   isAllowedWhenFull: true,
   keys: ['sessions_key'],
-  arguments: ['base', 'sid'],
+  arguments: ['base', 'sid', 'limit'],
   prelude: sessionPrelude,
   lua: `
 local now, found = clock(), {}
-local sids = sid ~= '' and { sid } or redis.call('ZREVRANGE', sessions_key, 0, -1)
+local sids = sid ~= '' and { sid } or redis.call('ZREVRANGE', sessions_key, 0, limit - 1)
 for _, candidate in ipairs(sids) do
   local session = read_session(base .. 'session:' .. candidate)
   if session and not is_over(session) and (sid ~= '' or now < expiry_of(session)) then

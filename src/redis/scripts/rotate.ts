@@ -4,7 +4,7 @@ import { readSessionReply, type SessionReply } from './session-reply.ts'
 
 export type RotateReply =
   | {
-      readonly outcome: 'rotated' | 'fast_forwarded' | 'retried'
+      readonly outcome: 'rotated' | 'fast_forwarded' | 'retried' | 'retried_late'
       readonly now: number
       readonly counter: number
       readonly session: SessionReply
@@ -38,6 +38,7 @@ export const rotateScript = defineScript({
     'client',
     'scopes',
     'grace_ms',
+    'lost_answer_ms',
     'idle_ms',
     'kick_out_id',
     'new_epoch',
@@ -50,8 +51,11 @@ local now, session = clock(), read_session(session_key)
 if not session or is_over(session) then return { 'ended' } end
 if client_given == '1' and client ~= session.client then return { 'client' } end
 local current, presented = tonumber(session.counter), tonumber(counter)
-local is_retry = presented == current - 1 and tonumber(grace_ms) > 0
-  and now - tonumber(session.rotated_at) <= tonumber(grace_ms)
+local is_previous, age = presented == current - 1, now - tonumber(session.rotated_at)
+local in_grace = is_previous and tonumber(grace_ms) > 0 and age <= tonumber(grace_ms)
+local is_late = is_previous and not in_grace and tonumber(lost_answer_ms) > 0
+  and age <= grace_ms + lost_answer_ms and session.retried_late_at ~= session.counter
+local is_retry = in_grace or is_late
 if presented < current and not is_retry then
   local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
   if problem then return problem end
@@ -67,7 +71,8 @@ if now >= expiry_of(session) then return { 'expired' } end
 for scope in string.gmatch(scopes, '[^ ]+') do
   if not string.find(' ' .. session.scope .. ' ', ' ' .. scope .. ' ', 1, true) then return { 'scope' } end
 end
-local outcome = is_retry and 'retried' or presented > current and 'fast_forwarded' or 'rotated'
+if is_late then redis.call('HSET', session_key, 'retried_late_at', session.counter) end
+local outcome = is_late and 'retried_late' or is_retry and 'retried' or presented > current and 'fast_forwarded' or 'rotated'
 if not is_retry then
   current = presented + 1
   session.counter = string.format('%015d', current)
@@ -86,6 +91,7 @@ return { outcome, int(now), int(current), reply_of(session, sid) }
     switch (outcome) {
       case 'rotated':
       case 'retried':
+      case 'retried_late':
       case 'fast_forwarded':
         return {
           outcome,

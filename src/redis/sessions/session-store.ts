@@ -8,7 +8,7 @@ import type {
 } from '../../issuer/sessions/session-store.ts'
 import type { AuditedRevocations } from '../../revocation/revocations.ts'
 import type { CommandConnection } from '../client/connection.ts'
-import { toUnavailable } from '../client/failure.ts'
+import { isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
 import { Keys } from '../keys.ts'
 import { RedisRevocations } from '../kick-outs/redis-revocations.ts'
 import { newKickOutId, RevocationLog, writeBudgetMs } from '../kick-outs/publish.ts'
@@ -59,6 +59,16 @@ export class RedisSessionStore implements SessionStore {
     this.#keys = new Keys(settings)
     this.#log = new RevocationLog(connection, settings)
     this.retentionSeconds = settings.retentionMs / 1000
+  }
+
+  async ready(): Promise<void> {
+    try {
+      await this.#connection.inspect(this.#keys, writeBudgetMs)
+      await this.#log.open()
+    } catch (error) {
+      if (isUnfit(error)) throw toUnfit(error)
+      throw toUnavailable('sessions', 'Redis cannot be reached', error)
+    }
   }
 
   partitionOf(issuer: string, subject: string): number {
@@ -140,6 +150,7 @@ export class RedisSessionStore implements SessionStore {
           client: clientId ?? '',
           scopes: scopes?.join(' ') ?? '',
           grace_ms: request.graceMs,
+          lost_answer_ms: request.lostAnswerMs,
           idle_ms: request.idleTtlMs,
           kick_out_id: kickOutId,
         },
@@ -158,9 +169,9 @@ export class RedisSessionStore implements SessionStore {
     return found
   }
 
-  async list(issuer: string, subject: string): Promise<SessionRecord[]> {
+  async list(issuer: string, subject: string, limit = 0): Promise<SessionRecord[]> {
     const sessions = this.#keys.userSessions(issuer, subject)
-    return this.#read(this.partitionOf(issuer, subject), sessions, '')
+    return this.#read(this.partitionOf(issuer, subject), sessions, '', limit)
   }
 
   revocations(issuer: string): AuditedRevocations {
@@ -172,12 +183,18 @@ export class RedisSessionStore implements SessionStore {
     this.#connection.close()
   }
 
-  async #read(partition: number, sessionsKey: string, sid: string): Promise<SessionRecord[]> {
+  /** @param limit - 0 for all of them */
+  async #read(
+    partition: number,
+    sessionsKey: string,
+    sid: string,
+    limit = 0,
+  ): Promise<SessionRecord[]> {
     const found = await this.#run(async (client) =>
       readSessionsScript(
         client,
         { sessions_key: sessionsKey },
-        { base: this.#keys.base(partition), sid },
+        { base: this.#keys.base(partition), sid, limit },
       ),
     )
     return found.map(toRecord)

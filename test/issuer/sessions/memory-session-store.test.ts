@@ -42,6 +42,7 @@ function setup() {
       clientId: undefined,
       scopes: undefined,
       graceMs: 0,
+      lostAnswerMs: 0,
       idleTtlMs: 1000,
     })
   const kickOut = async (target: KickOutTarget) =>

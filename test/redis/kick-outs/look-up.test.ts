@@ -29,7 +29,7 @@ async function start() {
     const startedAt = performance.now()
     const answer = await Promise.resolve(revocations.check(claimsOf(sub))).then(
       ({ revoked }) => (revoked ? 401 : 200),
-      (error: { status?: number }) => error.status,
+      (error: unknown) => (error as { status?: number }).status,
     )
     return { answer, ms: performance.now() - startedAt }
   }
@@ -90,7 +90,7 @@ describe('46 servers that only look up', () => {
     const ask = async (sub: string) => ({
       answer: await Promise.resolve(revocations.check(claimsOf(sub))).then(
         ({ revoked }) => (revoked ? 401 : 200),
-        (error: { status?: number }) => error.status,
+        (error: unknown) => (error as { status?: number }).status,
       ),
     })
     return { events, ask }

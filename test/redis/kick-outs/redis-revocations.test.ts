@@ -349,7 +349,7 @@ test('a store and its revocations are one: reuse is in force here before the ans
   const rotate = async (counter: number) =>
     store.rotate({
       ...{ sessionId, counter, clientId: undefined, scopes: undefined },
-      ...{ graceMs: 10_000, idleTtlMs: 600_000 },
+      ...{ graceMs: 10_000, lostAnswerMs: 0, idleTtlMs: 600_000 },
     })
   await rotate(0)
   await rotate(1)
