@@ -114,7 +114,7 @@ export async function tellStory(servers: Servers): Promise<void> {
   await step('Ada looks it up', async () => {
     const answer = await ada.call(`${servers.loginUrl}/admin/kick-outs?limit=1`)
     const { kick_outs: kickOuts } = (await answer.json()) as {
-      kick_outs: { by: string; target: string; reason: string }[]
+      kick_outs: { by: { subject?: string } | null; target: string; reason: string }[]
     }
     const [latest] = kickOuts
     expectEqual('the latest kick-out is of', latest?.target, 'ben')

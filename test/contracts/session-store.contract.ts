@@ -282,6 +282,32 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         expect(await rotate(session, 1)).toMatchObject({ outcome: 'rotated', counter: 2 })
       })
 
+      test('41 answers a token whose answer was lost, once and late, and reuse ends the session then', async () => {
+        const session = await start()
+        await rotate(session, 0)
+        await elapse(under, shortMs + 5)
+        const late = { graceMs: shortMs, lostAnswerMs: minute }
+        expect(await rotate(session, 0, late)).toMatchObject({
+          outcome: 'retried_late',
+          counter: 1,
+        })
+        expect(await rotate(session, 0, late)).toMatchObject({ outcome: 'reused' })
+        expect(await isAlive(session)).toBe(false)
+      })
+
+      test('41 answers no late token whose successor was presented, and none after that time', async () => {
+        const used = await start()
+        await rotate(used, 0)
+        await rotate(used, 1)
+        const late = { graceMs: shortMs, lostAnswerMs: minute }
+        expect(await rotate(used, 0, late)).toMatchObject({ outcome: 'reused' })
+        const old = await start()
+        await rotate(old, 0)
+        await elapse(under, 2 * shortMs + 10)
+        const brief = { graceMs: shortMs, lostAnswerMs: shortMs }
+        expect(await rotate(old, 0, brief)).toMatchObject({ outcome: 'reused' })
+      })
+
       test('ends the session when the token before comes back after the grace', async () => {
         const session = await start()
         await rotate(session, 0)

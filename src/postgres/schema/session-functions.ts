@@ -59,9 +59,9 @@ END $$;
 -- Judges a refresh token by its counter: ended, client, reuse, expiry, scope, in this order, and moves the session on or ends
 -- it. Repeating a rotation within the grace is a retry.
 CREATE OR REPLACE FUNCTION :s.rotate(p_retention bigint, p_session_id text, p_counter bigint, p_names_client boolean,
-  p_client text, p_scopes text[], p_grace_ms bigint, p_idle_ms bigint, p_kick_out_id text,
+  p_client text, p_scopes text[], p_grace_ms bigint, p_lost_answer_ms bigint, p_idle_ms bigint, p_kick_out_id text,
   OUT o_outcome text, OUT o_now bigint, OUT o_at bigint, OUT o_kept_until bigint, OUT o_session text) LANGUAGE plpgsql AS $$
-DECLARE s :s.sessions; v_is_retry boolean; v_ended boolean;
+DECLARE s :s.sessions; v_is_retry boolean; v_is_late boolean; v_ended boolean;
 BEGIN
   PERFORM :s.prepare();
   PERFORM pg_advisory_xact_lock_shared(:s.lock_key('horizons', '', ''));
@@ -76,6 +76,9 @@ BEGIN
     RETURN;
   END IF;
   v_is_retry := p_counter = s.counter - 1 AND p_grace_ms > 0 AND o_now - s.rotated_at <= p_grace_ms;
+  v_is_late := NOT v_is_retry AND p_counter = s.counter - 1 AND p_lost_answer_ms > 0
+    AND o_now - s.rotated_at <= p_grace_ms + p_lost_answer_ms AND s.retried_late_at <> s.counter;
+  v_is_retry := v_is_retry OR v_is_late;
   IF p_counter < s.counter AND NOT v_is_retry THEN
     SELECT k.o_at, k.o_kept_until INTO o_at, o_kept_until FROM :s.kick_out(p_retention, p_kick_out_id, s.issuer,
       'session', p_session_id, '${reuseReason}', NULL, NULL, NULL, 0) k;
@@ -91,10 +94,11 @@ BEGIN
     o_outcome := 'scope';
     RETURN;
   END IF;
-  o_outcome := CASE WHEN v_is_retry THEN 'retried' WHEN p_counter > s.counter THEN 'fast_forwarded' ELSE 'rotated' END;
+  o_outcome := CASE WHEN v_is_late THEN 'retried_late' WHEN v_is_retry THEN 'retried' WHEN p_counter > s.counter THEN 'fast_forwarded' ELSE 'rotated' END;
   UPDATE :s.sessions SET
     counter = CASE WHEN v_is_retry THEN counter ELSE p_counter + 1 END,
     rotated_at = CASE WHEN v_is_retry THEN rotated_at ELSE o_now END,
+    retried_late_at = CASE WHEN v_is_late THEN counter ELSE retried_late_at END,
     seen_at = o_now, idle_until = o_now + p_idle_ms
     WHERE session_id = p_session_id RETURNING * INTO s;
   o_session := row_to_json(s)::text;

@@ -74,6 +74,7 @@ CREATE TABLE IF NOT EXISTS :s.sessions (
   ends_at bigint NOT NULL,
   counter bigint NOT NULL,
   rotated_at bigint NOT NULL,
+  retried_late_at bigint NOT NULL DEFAULT -1,
   version bigint NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS sessions_of_user ON :s.sessions (subject, issuer);

@@ -137,6 +137,7 @@ export class PostgresSessionStore implements SessionStore {
       clientId === undefined ? null : encodeText(clientId),
       scopes ?? null,
       Math.floor(request.graceMs),
+      Math.floor(request.lostAnswerMs),
       Math.ceil(request.idleTtlMs),
       kickOutId,
     ])
@@ -161,7 +162,8 @@ export class PostgresSessionStore implements SessionStore {
       }
       case 'rotated':
       case 'fast_forwarded':
-      case 'retried': {
+      case 'retried':
+      case 'retried_late': {
         const session = toRecord(row.o_session)
         return { outcome, session, counter: session.counter, now: Number(row.o_now) }
       }
@@ -173,8 +175,8 @@ export class PostgresSessionStore implements SessionStore {
     return found
   }
 
-  async list(issuer: string, subject: string): Promise<SessionRecord[]> {
-    return this.#read([null, encodeText(issuer), encodeText(subject)])
+  async list(issuer: string, subject: string, limit?: number): Promise<SessionRecord[]> {
+    return (await this.#read([null, encodeText(issuer), encodeText(subject)])).slice(0, limit)
   }
 
   revocations(issuer: string): AuditedRevocations {
