@@ -67,7 +67,7 @@ describe('claims that throw a GrantError', () => {
 test('a session is not started for a client that clients does not list: its refreshes would all fail', async () => {
   const kit = await createKit({ issuer: { clients: [{ clientId: 'web' }] } })
   await expect(kit.startSession({ clientId: 'unlisted' })).rejects.toThrow(
-    /^startSession: option "clientId" "unlisted" is not in the "clients" of createIssuer$/,
+    /^startSession: option "clientId" "unlisted" is not in the "clients" of createIssuer/,
   )
   const { refresh_token: token } = await kit.issuer.startSession({ subject: 'u1' })
   expect((await kit.refresh(token)).status).toBe(200)
