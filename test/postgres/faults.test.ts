@@ -90,7 +90,7 @@ async function startSession(store: ReturnType<typeof postgresStore>): Promise<st
 }
 
 function rotation(sessionId: string) {
-  return { sessionId, counter: 0, clientId: undefined, scopes: undefined, graceMs: 10_000, idleTtlMs: 60_000 } // prettier-ignore
+  return { sessionId, counter: 0, clientId: undefined, scopes: undefined, graceMs: 10_000, lostAnswerMs: 0, idleTtlMs: 60_000 } // prettier-ignore
 }
 
 test('of 50 rotations of one token by two issuers at once, one wins and 49 get its successor', async () => {
