@@ -47,6 +47,10 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
     // Open connections, of whichever library: its types are structural.
     websocket: { imports: ['root', 'guard'] },
+    // What other providers say: a logout or a ban there.
+    signals: {
+      imports: ['root', 'revocation', 'guard/keys/jwks.ts', 'guard/keys/key-set.ts'],
+    },
     testing: {
       imports: [
         'root',
@@ -65,10 +69,10 @@ const MAIN_ENTRY = { file: 'index.ts', reExportsFrom: ['root', 'revocation', 're
 const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: string[] }> = {
   express: {
     imports: ['guard/middleware.ts', 'issuer/router.ts', 'admin/router.ts'],
-    types: ['guard', 'issuer', 'admin'],
+    types: ['guard', 'issuer', 'admin', 'signals'],
   },
   ioredis: { imports: [], types: ['redis'], dynamic: ['redis'] },
-  jose: { imports: ['guard', 'issuer', 'dpop', 'testing'], types: ['auth.ts'] },
+  jose: { imports: ['guard', 'issuer', 'dpop', 'testing', 'signals'], types: ['auth.ts'] },
   'lru-cache': { imports: ['guard', 'dpop', 'redis'], types: [] },
 }
 

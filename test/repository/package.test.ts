@@ -70,6 +70,7 @@ const NAMES: Record<string, string[]> = {
   'express-kickout/testing': ['createTestIssuer'],
   'express-kickout/websocket': ['acceptUpgrades', 'getConnection', 'graphqlWsAuth', 'socketIoAuth'],
   'express-kickout/client': ['KickoutClient', 'SignedOutError', 'UnavailableError'],
+  'express-kickout/signals': ['backChannelLogout'],
   'express-kickout/augment': [],
 }
 

@@ -1,0 +1,210 @@
+import type { RequestHandler } from 'express'
+import type { JWTPayload } from 'jose'
+import { type Clock, systemClock } from '../clock.ts'
+import { isIdentifier } from '../identifier.ts'
+import { assertOptions, optionError, readFunction, readNumber, readString } from '../options.ts'
+import type { Revocations } from '../revocation/revocations.ts'
+import { defaultRetentionSeconds } from '../revocation/revocations.ts'
+import type { KickOutTarget } from '../revocation/target.ts'
+import { TakenSignals } from './taken-signals.ts'
+import { Refusal, readBody, receiver } from './receiver.ts'
+import { keySetOfSender, type SenderKeys } from './sender-keys.ts'
+import {
+  momentOf,
+  refuse,
+  SignalRefused,
+  type SignalPolicy,
+  toleranceSeconds,
+  verifySignal,
+} from './signed-signal.ts'
+
+/** What a logout token says, verified. */
+export type LogoutClaims = JWTPayload & {
+  readonly sid?: string
+  readonly events: Readonly<Record<string, unknown>>
+}
+
+/** What `onEvent` of the receivers of signals is told; never a token. */
+export type SignalEvent =
+  | {
+      readonly type: 'signal.received'
+      readonly at: number
+      readonly issuer: string
+      /** How many targets were kicked out; 0 for a repetition. */
+      readonly kickOuts: number
+    }
+  | {
+      readonly type: 'signal.rejected'
+      readonly at: number
+      readonly issuer: string
+      readonly message: string
+    }
+
+export interface BackChannelLogoutOptions extends SenderKeys {
+  /** The provider: the exact `iss` of its logout tokens. */
+  issuer: string
+  /** The client that the provider knows you as: the `aud` of its logout tokens. */
+  clientId: string
+  revocations: Revocations
+  /**
+   * Whom a logout kicks out. `'subject'`: the user (`sub`, else `sid`), since most access tokens carry no `sid`.
+   * `'session'`: the session (`sid`, else `sub`), where they do. Or a function; `undefined` from it kicks out nobody.
+   *
+   * @defaultValue 'subject'
+   */
+  target?:
+    'subject' | 'session' | ((claims: LogoutClaims) => KickOutTarget | KickOutTarget[] | undefined)
+  /**
+   * How old a logout token may be by its `iat`, seconds.
+   *
+   * @defaultValue 300
+   */
+  maxAgeSeconds?: number
+  onEvent?: (event: SignalEvent) => void
+}
+
+const where = 'backChannelLogout'
+const optionNames = [
+  'issuer',
+  'clientId',
+  'revocations',
+  'jwks',
+  'jwksUri',
+  'target',
+  'maxAgeSeconds',
+  'onEvent',
+] as const satisfies readonly (keyof BackChannelLogoutOptions)[]
+const formType = 'application/x-www-form-urlencoded'
+const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
+const acceptedTypes = [undefined, 'jwt', 'logout+jwt']
+const maxTargets = 100
+
+/** The default of every option that has one. */
+export const backChannelLogoutDefaults = { target: 'subject', maxAgeSeconds: 300 } as const
+
+/** @see OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6 */
+function assertLogout(claims: JWTPayload): void {
+  const { events, nonce, sub, sid } = claims as Record<string, unknown>
+  if (nonce !== undefined) refuse('A logout token must have no "nonce"')
+  const event =
+    typeof events === 'object' && events !== null && Object.hasOwn(events, logoutEvent)
+      ? (events as Record<string, unknown>)[logoutEvent]
+      : undefined
+  if (typeof event !== 'object' || event === null || Array.isArray(event))
+    refuse('The "events" do not say that it is a logout token')
+  for (const [name, id] of Object.entries({ sub, sid })) {
+    if (id !== undefined && !isIdentifier(id)) refuse(`The "${name}" is of a wrong type`)
+  }
+  if (sub === undefined && sid === undefined) refuse('Neither "sub" nor "sid" is there')
+}
+
+function targetsOf(
+  claims: LogoutClaims,
+  { issuer, target = 'subject' }: BackChannelLogoutOptions,
+): readonly KickOutTarget[] {
+  if (typeof target === 'function') {
+    const targets = target(claims) ?? []
+    return (Array.isArray(targets) ? targets : [targets])
+      .slice(0, maxTargets)
+      .map((one) => ({ ...one, issuer: one.issuer ?? issuer }))
+  }
+  const { sub, sid } = claims
+  const bySubject = sub === undefined ? undefined : { issuer, subject: sub }
+  const bySession = sid === undefined ? undefined : { issuer, session: sid }
+  const chosen = target === 'subject' ? (bySubject ?? bySession) : (bySession ?? bySubject)
+  return chosen ? [chosen] : []
+}
+
+/** The one logout token of a form. Other fields are ignored. */
+function readLogoutToken(body: unknown): string {
+  const values: unknown[] =
+    typeof body === 'string'
+      ? new URLSearchParams(body).getAll('logout_token')
+      : [(body as { logout_token?: unknown } | null)?.logout_token]
+  const [token, second] = values
+  if (typeof token !== 'string' || token === '' || second !== undefined) {
+    throw new Refusal(400, 'invalid_request', 'The form must have one "logout_token"')
+  }
+  return token
+}
+
+function emit(options: BackChannelLogoutOptions, event: SignalEvent): void {
+  try {
+    options.onEvent?.(event)
+  } catch {
+    // A listener's failure is its own.
+  }
+}
+
+/**
+ * Receives the logout tokens of an OpenID provider: who logs out, or is banned, there is kicked out here, and the access
+ * tokens with them. Give its address to the provider as `backchannel_logout_uri`.
+ *
+ * It kicks out as of the token's `iat`, so that a repetition is harmless and who has signed in since stays in. 200, or 400
+ * for a token that is not good; 503 when the keys of the provider or the store cannot be had.
+ *
+ * @throws TypeError for wrong options
+ * @see OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8
+ */
+export function backChannelLogout(options: BackChannelLogoutOptions): RequestHandler {
+  return createBackChannelLogout(options, systemClock)
+}
+
+export function createBackChannelLogout(
+  options: BackChannelLogoutOptions,
+  clock: Clock,
+): RequestHandler {
+  assertOptions(where, options, optionNames)
+  const issuer = readString(where, 'issuer', options.issuer)
+  if (issuer === undefined) throw optionError(where, 'issuer', 'is missing')
+  const audience = readString(where, 'clientId', options.clientId)
+  if (audience === undefined) throw optionError(where, 'clientId', 'is missing')
+  const { revocations, target } = options
+  if (typeof (revocations as Partial<Revocations> | undefined)?.kickOut !== 'function')
+    throw optionError(where, 'revocations', 'must be Revocations, as the guard has them')
+  if (
+    target !== undefined &&
+    typeof target !== 'function' &&
+    !['subject', 'session'].includes(target)
+  )
+    throw optionError(where, 'target', "must be 'subject', 'session' or a function")
+  readFunction(where, 'onEvent', options.onEvent)
+  const retentionSeconds = revocations.retentionSeconds ?? defaultRetentionSeconds
+  const policy: SignalPolicy = {
+    issuer,
+    audience,
+    types: acceptedTypes,
+    maxAgeSeconds: readNumber(where, 'maxAgeSeconds', options.maxAgeSeconds, {
+      fallback: backChannelLogoutDefaults.maxAgeSeconds,
+      min: 1,
+      // What happened longer ago than kick-outs are kept cannot be kicked out any more.
+      max: Math.max(1, retentionSeconds - 2 * toleranceSeconds),
+    }),
+    keySet: keySetOfSender(where, '', issuer, options, clock),
+    clock,
+    assertKind: assertLogout,
+  }
+  const taken = new TakenSignals()
+
+  return receiver(async (req, res) => {
+    if (req.is(formType) === false)
+      throw new Refusal(400, 'invalid_request', `The body must be ${formType}`)
+    const token = readLogoutToken(await readBody(req))
+    let claims: LogoutClaims & { readonly jti: string; readonly iat: number }
+    try {
+      claims = (await verifySignal(token, policy)).claims as typeof claims
+    } catch (error) {
+      if (!(error instanceof SignalRefused)) throw error
+      emit(options, { type: 'signal.rejected', at: Date.now(), issuer, message: error.message })
+      throw new Refusal(400, 'invalid_request', error.message)
+    }
+    const targets = taken.has(claims.jti) ? [] : targetsOf(claims, options)
+    const at = momentOf(claims.iat, clock)
+    for (const one of targets) {
+      await revocations.kickOut(one, { at, reason: 'back-channel logout', confirmTimeoutMs: 0 })
+    }
+    taken.add(claims.jti)
+    emit(options, { type: 'signal.received', at: Date.now(), issuer, kickOuts: targets.length })
+    res.status(200).end()
+  })
+}
