@@ -218,6 +218,20 @@ describe('a WebSocket is refused before the upgrade', () => {
     expect(await rawRefused(stage.port, request.replace('GET', 'POST'))).toMatch(/^HTTP\/1\.1 405 /)
   })
 
+  test('and a client that resets its connection while its token is checked does not end the process', async () => {
+    const { issuer, waiting } = await useSlowChecks()
+    wss.on('connection', () => connections++)
+    waiting.isOn = true
+    const request = handshake('/', [`Authorization: Bearer ${await issuer.token()}`])
+    const client = rawSocket(stage.port, request)
+    await waitUntil(() => waiting.release.length > 0, { what: 'the token to be checked' })
+    client.resetAndDestroy()
+    await waitUntil(async () => (await openSockets()) === 0, { what: 'the socket to be closed' })
+    for (const release of waiting.release) release()
+    await sleep(20)
+    expect(wss.clients.size).toBe(0)
+  })
+
   test('and a client that is gone before the answer ends nothing', async () => {
     accept()
     for (let index = 0; index < 20; index++) {
@@ -229,6 +243,26 @@ describe('a WebSocket is refused before the upgrade', () => {
     await waitUntil(async () => (await openSockets()) === 0, { what: 'all sockets to be closed' })
   })
 })
+
+/** Starts over with checks that wait, while `isOn`, until they are released. */
+async function useSlowChecks() {
+  const { issuer } = stage
+  const waiting = { isOn: false, release: [] as (() => void)[] }
+  const slow: Revocations = {
+    ...issuer.revocations,
+    check: (claims) => {
+      if (!waiting.isOn) return issuer.revocations.check(claims)
+      return new Promise((resolve) => {
+        waiting.release.push(() => resolve({ revoked: false }))
+      })
+    },
+  }
+  await stage.close()
+  stage = await openStage({ ...issuer.options, revocations: slow })
+  wss = webSocketServer(stage)
+  accept()
+  return { issuer, waiting }
+}
 
 async function openSockets(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -406,14 +440,18 @@ describe('extend', () => {
     }
   })
 
-  test('keeps the later of two that are under way at once', async () => {
-    accept()
-    const { connection } = await open(await stage.issuer.token(login))
-    const [first, second] = [
-      await stage.issuer.token({ ...login, scope: 'first' }),
-      await stage.issuer.token({ ...login, scope: 'second' }),
-    ]
-    await Promise.all([connection.extend(first), connection.extend(second)])
+  test('keeps the later of two that are under way at once, whichever is checked first', async () => {
+    const { issuer, waiting } = await useSlowChecks()
+    const { connection } = await open(await issuer.token(login))
+    const [first, second] = [await issuer.token(login), await issuer.token(login)]
+    waiting.isOn = true
+    const extended = [connection.extend(first), connection.extend(second)]
+    await waitUntil(() => waiting.release.length === 2, { what: 'both to be checked' })
+    for (const release of waiting.release.reverse()) {
+      release()
+      await sleep(10)
+    }
+    await Promise.all(extended)
     expect(connection.auth.token).toBe(second)
   })
 
