@@ -15,7 +15,7 @@ export interface Ask {
 }
 
 /** Says that the schema is not the one that this version of the package works with, and what to do. */
-export function describeSchema(schema: string, found: number | undefined): string {
+function describeSchema(schema: string, found: number | undefined): string {
   const is = found === undefined ? 'is not there' : `has version ${found}`
   return (
     `The PostgreSQL schema "${schema}" ${is}, and this version of express-kickout works with version ${schemaVersion}: ` +
