@@ -1,6 +1,7 @@
 import type { SessionStore } from '../issuer/sessions/session-store.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import { CommandConnection } from './client/connection.ts'
+import { type RedisSource, toTemplate } from './client/template.ts'
 import { restoreFastStrings } from './client/fast-strings.ts'
 import { RedisRevocations } from './kick-outs/redis-revocations.ts'
 import { RedisClaims, type RedisReplayStore } from './replay-store.ts'
@@ -13,6 +14,7 @@ import {
   type RedisReplayStoreOptions,
   type RedisRevocationsOptions,
   type RedisStoreOptions,
+  type RedisLayoutOptions,
 } from './options.ts'
 
 export type { RevocationsEvent } from '../events.ts'
@@ -23,22 +25,29 @@ export type {
   RedisRevocationsOptions,
   RedisStoreOptions,
 } from './options.ts'
+export type { Credentials, RedisCredentials, RedisSource } from './client/template.ts'
 export type { RedisReplayStore } from './replay-store.ts'
 
 /**
  * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps
  * a copy of its own and proves its freshness; nothing is connected before first use.
  *
- * @param redis - a template: its options are used for connections of our own, the client itself is left alone
+ * @param redis - a URL, options of ioredis, or a client that serves as a template: connections of our own are made after
+ * it, and it is left alone
  * @throws TypeError for wrong options
  */
 export function redisRevocations(
-  redis: RedisClient,
+  redis: RedisSource,
   options: RedisRevocationsOptions = {},
 ): AuditedRevocations {
-  const settings = readRevocationsSettings(redis, options)
+  const client = toTemplate('redisRevocations', redis)
+  const settings = readRevocationsSettings(client, options)
+  return new RedisRevocations(connectionOf(client, options), settings, { ownsConnection: true })
+}
+
+function connectionOf(client: RedisClient, { credentials }: RedisLayoutOptions): CommandConnection {
   restoreFastStrings()
-  return new RedisRevocations(new CommandConnection(redis), settings, { ownsConnection: true })
+  return new CommandConnection({ client, credentials })
 }
 
 /**
@@ -47,10 +56,10 @@ export function redisRevocations(
  * @param redis - a template, as above
  * @throws TypeError for wrong options
  */
-export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}): SessionStore {
-  const settings = readStoreSettings(redis, options)
-  restoreFastStrings()
-  return new RedisSessionStore(new CommandConnection(redis), settings)
+export function redisStore(redis: RedisSource, options: RedisStoreOptions = {}): SessionStore {
+  const client = toTemplate('redisStore', redis)
+  const settings = readStoreSettings(client, options)
+  return new RedisSessionStore(connectionOf(client, options), settings)
 }
 
 /**
@@ -61,10 +70,10 @@ export function redisStore(redis: RedisClient, options: RedisStoreOptions = {}):
  * @throws TypeError for wrong options
  */
 export function redisReplayStore(
-  redis: RedisClient,
+  redis: RedisSource,
   options: RedisReplayStoreOptions = {},
 ): RedisReplayStore {
-  const settings = readReplayStoreSettings(redis, options)
-  restoreFastStrings()
-  return new RedisClaims(new CommandConnection(redis), settings)
+  const client = toTemplate('redisReplayStore', redis)
+  const settings = readReplayStoreSettings(client, options)
+  return new RedisClaims(connectionOf(client, {}), settings)
 }

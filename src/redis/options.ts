@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { RevocationsEvent } from '../events.ts'
+import type { Credentials } from './client/template.ts'
 import {
   assertOptions,
   optionError,
@@ -39,6 +40,11 @@ export interface RedisLayoutOptions {
    * @defaultValue 0
    */
   minReplicas?: number
+  /**
+   * User name and password, asked for at each connection: for credentials that rotate. They come before those of the URL,
+   * the options or the client.
+   */
+  credentials?: Credentials
   onEvent?: (event: RevocationsEvent) => void
 }
 
@@ -118,7 +124,14 @@ export interface RevocationsSettings extends LayoutSettings {
   readonly lookupTimeoutMs: number
 }
 
-const layoutNames = ['prefix', 'partitions', 'retentionSeconds', 'minReplicas', 'onEvent'] as const
+const layoutNames = [
+  'prefix',
+  'partitions',
+  'retentionSeconds',
+  'minReplicas',
+  'credentials',
+  'onEvent',
+] as const
 const revocationsNames = [
   ...layoutNames,
   'mode',
@@ -142,9 +155,6 @@ function keyPrefixOf(redis: RedisClient): string {
 
 /** @throws TypeError unless it is an ioredis client, with a key prefix that leaves our hash tags alone */
 function assertClient(where: string, redis: unknown): asserts redis is RedisClient {
-  if (typeof (redis as Partial<RedisClient> | null)?.duplicate !== 'function') {
-    throw new TypeError(`${where}: the first argument must be an ioredis Redis or Cluster`)
-  }
   if (/[{}]/.test(keyPrefixOf(redis as RedisClient))) {
     throw new TypeError(
       `${where}: the client's "keyPrefix" must not contain braces, which decide where keys lie on a Cluster`,

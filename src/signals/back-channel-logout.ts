@@ -80,7 +80,7 @@ const acceptedTypes = [undefined, 'jwt', 'logout+jwt']
 const maxTargets = 100
 
 /** The default of every option that has one. */
-export const backChannelLogoutDefaults = { target: 'subject', maxAgeSeconds: 300 } as const
+const backChannelLogoutDefaults = { target: 'subject', maxAgeSeconds: 300 } as const
 
 /** @see OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6 */
 function assertLogout(claims: JWTPayload): void {
@@ -150,10 +150,7 @@ export function backChannelLogout(options: BackChannelLogoutOptions): RequestHan
   return createBackChannelLogout(options, systemClock)
 }
 
-export function createBackChannelLogout(
-  options: BackChannelLogoutOptions,
-  clock: Clock,
-): RequestHandler {
+function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock): RequestHandler {
   assertOptions(where, options, optionNames)
   const issuer = readString(where, 'issuer', options.issuer)
   if (issuer === undefined) throw optionError(where, 'issuer', 'is missing')

@@ -38,7 +38,7 @@ export interface VerifiedSignal {
 }
 
 /** What a signal says of itself, unverified; `undefined` for what is no signed JWT. */
-export function readUnverified(
+function readUnverified(
   token: string,
 ): { header: { alg?: unknown; kid?: unknown; typ?: unknown }; claims: JWTPayload } | undefined {
   if (token.length > maxSignalLength || !compactJws.test(token)) return undefined

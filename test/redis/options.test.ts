@@ -52,7 +52,7 @@ describe('redisRevocations', () => {
     expect(redis.status).toBe('wait')
   })
 
-  test.each([undefined, null, {}, 'redis://localhost', { isCluster: false }])(
+  test.each([undefined, null, {}, 'localhost:6379', { isCluster: false }])(
     'refuses %j for a client',
     (client) => {
       expect(() => redisRevocations(client as never)).toThrow(TypeError)

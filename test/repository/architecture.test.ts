@@ -71,7 +71,7 @@ const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: s
     imports: ['guard/middleware.ts', 'issuer/router.ts', 'admin/router.ts'],
     types: ['guard', 'issuer', 'admin', 'signals'],
   },
-  ioredis: { imports: [], types: ['redis'], dynamic: ['redis'] },
+  ioredis: { imports: ['redis/client/template.ts'], types: ['redis'], dynamic: ['redis'] },
   jose: { imports: ['guard', 'issuer', 'dpop', 'testing', 'signals'], types: ['auth.ts'] },
   'lru-cache': { imports: ['guard', 'dpop', 'redis'], types: [] },
 }

@@ -90,7 +90,7 @@ export function hashClientSecret(secret: string): string {
 }
 
 /** Whether a client can prove who it is. */
-export function isConfidential({ hashes, keySet }: KnownClient): boolean {
+function isConfidential({ hashes, keySet }: KnownClient): boolean {
   return hashes.length > 0 || keySet !== undefined
 }
 

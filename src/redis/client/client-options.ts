@@ -1,4 +1,4 @@
-import type { Cluster, Redis } from 'ioredis'
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { RedisClient } from '../options.ts'
 
 /** How long one attempt to connect may take. */
@@ -52,8 +52,12 @@ const ownConnection = {
   sentinelCommandTimeout: firstAnswerTimeoutMs,
 } as const
 
-/** A client like the user's for commands of ours. */
-export function duplicateForCommands(template: RedisClient): RedisClient {
+/**
+ * A client like the user's for commands of ours.
+ *
+ * @param asksEachTime - whether credentials are asked for at each connection, so that it must not reconnect by itself
+ */
+export function duplicateForCommands(template: RedisClient, asksEachTime: boolean): RedisClient {
   if (isCluster(template)) {
     return template.duplicate([], {
       keyPrefix: '',
@@ -65,7 +69,8 @@ export function duplicateForCommands(template: RedisClient): RedisClient {
       redisOptions: { ...template.options.redisOptions, ...ownReplies },
     })
   }
-  return template.duplicate({ ...ownConnection, retryStrategy: reconnectDelayMs })
+  const retryStrategy = asksEachTime ? null : reconnectDelayMs
+  return template.duplicate({ ...ownConnection, retryStrategy } as RedisOptions)
 }
 
 /** A client for one blocking reader. It does not reconnect by itself: whoever reads has to know when it was interrupted. */

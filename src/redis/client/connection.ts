@@ -10,6 +10,7 @@ import {
   isCluster,
 } from './client-options.ts'
 import type { RedisClient } from '../options.ts'
+import { applyCredentials, type ConnectionTemplate } from './template.ts'
 import { Timeout, within } from '../../timeout.ts'
 
 type Command<Reply> = (client: RedisClient) => Promise<Reply>
@@ -29,6 +30,7 @@ const stretchMs = 20
  */
 export class CommandConnection {
   readonly #template: RedisClient
+  readonly #source: ConnectionTemplate
   #client: RedisClient | undefined
   #stretch: Promise<void> | undefined
   #answeredAtMs = Number.NEGATIVE_INFINITY
@@ -39,8 +41,9 @@ export class CommandConnection {
   #pulse: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(template: RedisClient) {
-    this.#template = template
+  constructor(source: ConnectionTemplate) {
+    this.#source = source
+    this.#template = source.client
   }
 
   /** Runs a command that has to be answered within its budget, come what may. */
@@ -89,7 +92,7 @@ export class CommandConnection {
 
   /** Another connection, made on first use, for commands that hold theirs up. It is closed with this one. */
   get holding(): CommandConnection {
-    this.#holding ??= new CommandConnection(this.#template)
+    this.#holding ??= new CommandConnection(this.#source)
     if (this.#closed) this.#holding.close()
     return this.#holding
   }
@@ -120,6 +123,7 @@ export class CommandConnection {
       failure = error
     })
     try {
+      await applyCredentials(client, this.#source)
       await within(client.connect(), connectTimeoutMs, 'Connecting to Redis')
     } catch (error) {
       client.disconnect()
@@ -194,7 +198,11 @@ export class CommandConnection {
   }
 
   #create(): RedisClient {
-    const client = duplicateForCommands(this.#template)
+    const asksEachTime = this.#source.credentials !== undefined
+    const client = duplicateForCommands(this.#template, asksEachTime)
+    if (!isCluster(client) && !asksEachTime) {
+      client.on('reconnecting', () => void applyCredentials(client, this.#source))
+    }
     if (!isCluster(client) && client.options.sentinels) this.#startPulse()
     // Failures reach whoever runs a command; an unheard 'error' event would be printed.
     client.on('error', (error: Error) => {
@@ -234,8 +242,13 @@ export class CommandConnection {
       client.once('ready', settle)
       client.once('end', fail)
       // It is lazy, and a client that has given up stays so until it is asked.
-      if (client.status === 'wait' || client.status === 'end')
-        client.connect().catch(() => undefined)
+      if (client.status === 'wait' || client.status === 'end') {
+        applyCredentials(client, this.#source)
+          .then(async () => client.connect())
+          .catch((error: unknown) => {
+            if (error instanceof Error) this.#connectFailure = error
+          })
+      }
     })
   }
 

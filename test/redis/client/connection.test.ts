@@ -15,7 +15,9 @@ const servers = useServers()
 const { start, startBehindProxy, closing, template } = servers
 
 function connectionTo(address: { host: string; port: number }, options = {}): CommandConnection {
-  return closing(new CommandConnection(template(address, options)))
+  return closing(
+    new CommandConnection({ client: template(address, options), credentials: undefined }),
+  )
 }
 
 describe('a command', () => {

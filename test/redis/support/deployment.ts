@@ -72,7 +72,7 @@ export function createLog(
   template: RedisClient,
   options: RedisRevocationsOptions,
 ): { log: RevocationLog; connection: CommandConnection; close(): void } {
-  const connection = new CommandConnection(template)
+  const connection = new CommandConnection({ client: template, credentials: undefined })
   const log = new RevocationLog(connection, readRevocationsSettings(template, options))
   return { log, connection, close: () => connection.close() }
 }
