@@ -1,4 +1,4 @@
-import type { Cluster, Redis, RedisOptions } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import type { RedisClient } from '../options.ts'
 
 /** How long one attempt to connect may take. */
@@ -70,7 +70,7 @@ export function duplicateForCommands(template: RedisClient, asksEachTime: boolea
     })
   }
   const retryStrategy = asksEachTime ? null : reconnectDelayMs
-  return template.duplicate({ ...ownConnection, retryStrategy } as RedisOptions)
+  return template.duplicate({ ...ownConnection, retryStrategy })
 }
 
 /** A client for one blocking reader. It does not reconnect by itself: whoever reads has to know when it was interrupted. */
