@@ -19,13 +19,15 @@ import {
 
 export type { RevocationsEvent } from '../events.ts'
 export type {
+  Credentials,
   RedisClient,
+  RedisCredentials,
   RedisLayoutOptions,
   RedisReplayStoreOptions,
   RedisRevocationsOptions,
   RedisStoreOptions,
 } from './options.ts'
-export type { Credentials, RedisCredentials, RedisSource } from './client/template.ts'
+export type { RedisSource } from './client/template.ts'
 export type { RedisReplayStore } from './replay-store.ts'
 
 /**

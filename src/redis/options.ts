@@ -1,6 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { RevocationsEvent } from '../events.ts'
-import type { Credentials } from './client/template.ts'
 import {
   assertOptions,
   optionError,
@@ -13,6 +12,14 @@ import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 
 /** An ioredis client, version 5 or 6. It is a template: connections of our own are made after it. */
 export type RedisClient = Redis | Cluster
+
+/** User name and password, asked for at each connection. */
+export type Credentials = () => RedisCredentials | Promise<RedisCredentials>
+
+export interface RedisCredentials {
+  username?: string
+  password?: string
+}
 
 /** Options that every process of a deployment has to give alike. */
 export interface RedisLayoutOptions {

@@ -1,17 +1,9 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { optionError } from '../../options.ts'
-import type { RedisClient } from '../options.ts'
+import type { Credentials, RedisClient } from '../options.ts'
 
 /** Where Redis is: a URL, options of ioredis, or a client that was made of them. */
 export type RedisSource = string | RedisOptions | RedisClient
-
-/** User name and password, asked for at each connection. */
-export type Credentials = () => RedisCredentials | Promise<RedisCredentials>
-
-export interface RedisCredentials {
-  username?: string
-  password?: string
-}
 
 /** What connections of ours are made after. */
 export interface ConnectionTemplate {
