@@ -23,6 +23,8 @@ export type GuardEvent =
       /** What happened, without any part of the answer. */
       readonly message: string
     }
+  /** Several worker processes, each with revocations of its own: a kick-out reaches one of them. */
+  | { readonly type: 'revocations.per_process'; readonly at: number; readonly message: string }
 
 /** A kick-out is in the log; `confirmed` of `servers` live resource servers had it when the call resolved. */
 interface KickOutPublished {

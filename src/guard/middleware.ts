@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from 'express'
 import type { Auth } from '../auth.ts'
 import { type Clock, systemClock } from '../clock.ts'
@@ -47,9 +48,10 @@ export interface AuthHandler extends RouteHandler {
    * Resolves when keys are fetched, the revocations are complete, and with `dpop` the replay store can vouch for new proofs,
    * however long that takes.
    *
+   * @param options - `timeoutMs`: rejects after that time with an `UnavailableError` that names what is missing
    * @throws Error where waiting is no use, such as metadata of another issuer or an unfit Redis
    */
-  ready(): Promise<void>
+  ready(options?: { timeoutMs?: number }): Promise<void>
   /** Stops its own timers; every later request is 503. Never closes the `Revocations` it was given, only those that it made of `KICKOUT_REDIS_URL`. */
   close(): Promise<void>
 }
@@ -60,6 +62,10 @@ export interface GuardDeps {
   /** Closed together with the guard. */
   readonly ownRevocations?: Revocations
 }
+
+const perProcess =
+  'This process is one of several workers, and memoryRevocations() reach only the one that was asked: kick-outs are not ' +
+  'in force in the others. Use redisRevocations() or postgresRevocations()'
 
 const systemDeps: GuardDeps = { clock: systemClock, fetch: async (url, init) => fetch(url, init) }
 
@@ -76,6 +82,38 @@ export function requireAuth(options?: RequireAuthOptions): AuthHandler {
   // Revocations that were made of the environment are known to this guard alone, so it closes them.
   const own = options?.revocations === undefined ? settings.revocations : undefined
   return createGuard(settings, own ? { ...systemDeps, ownRevocations: own } : systemDeps)
+}
+
+/**
+ * Waits for all of them, within a time where one is given.
+ *
+ * @throws UnavailableError that names what is missing
+ */
+async function allWithin(
+  timeoutMs: number | undefined,
+  waited: Readonly<Record<string, Promise<void> | undefined>>,
+): Promise<void> {
+  const missing = new Set<string>()
+  const all = Promise.all(
+    Object.entries(waited).map(async ([name, promise]) => {
+      missing.add(name)
+      await promise
+      missing.delete(name)
+    }),
+  )
+  if (timeoutMs === undefined) {
+    await all
+    return
+  }
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const reason = missing.has('revocations') ? 'revocations' : 'jwks'
+      const what = [...missing].join(', ')
+      reject(new UnavailableError(reason, `Not ready within ${timeoutMs} ms: missing are ${what}`))
+    }, timeoutMs)
+  })
+  await Promise.race([all, late]).finally(() => clearTimeout(timer))
 }
 
 export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandler {
@@ -124,6 +162,9 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const authenticateDeps = { cache, revocations, clock, possession }
   const readToken: (req: Request) => unknown =
     settings.getToken ?? (bindings.dpop ? readBearerOrDpop : readBearer)
+  if (revocations?.isPerProcess === true && cluster.isWorker) {
+    emit({ type: 'revocations.per_process', message: perProcess })
+  }
   let started = false
   /** Nothing is fetched before the first use; from then on keys and revocations come in side by side. */
   function start(): void {
@@ -229,9 +270,13 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
         throw error
       }
     },
-    async ready() {
+    async ready({ timeoutMs }: { timeoutMs?: number } = {}) {
       start()
-      await Promise.all([issuers.ready(), revocations?.ready(), possession?.ready()])
+      await allWithin(timeoutMs, {
+        'keys of the issuer': issuers.ready(),
+        revocations: revocations?.ready(),
+        'replay store': possession?.ready(),
+      })
     },
     async close() {
       closed = true

@@ -187,6 +187,7 @@ export function createMemoryRevocations(
 
   return {
     ...(defaultIssuer !== undefined && { issuer: defaultIssuer }),
+    isPerProcess: true,
     retentionSeconds,
     kickOut,
     check,

@@ -86,6 +86,8 @@ export interface Revocations {
   /** Resolves when `check` can answer from this process; never before the copy is complete. */
   ready(): Promise<void>
   close(): Promise<void>
+  /** Whether a kick-out is in force in the process alone that made it. */
+  readonly isPerProcess?: boolean
   /** Tokens that live longer than this are refused by the guard, since they could outlive their own kick-out. */
   readonly retentionSeconds?: number
   /** The same for a token that was issued at a moment (milliseconds), where the retention was raised in between. */

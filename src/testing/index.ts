@@ -1,14 +1,14 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { type JWK, type JWTPayload, SignJWT } from 'jose'
 import { systemClock } from '../clock.ts'
+import { UnavailableError } from '../errors.ts'
 import type { JwksDocument } from '../guard/require-auth-options.ts'
 import { assertOptions, readChoice, readString, readStrings } from '../options.ts'
 import { createMemoryRevocations } from '../revocation/memory-revocations.ts'
-import {
-  type AuditedRevocations,
-  defaultRetentionSeconds,
-  type KickOutOptions,
-  type KickOutResult,
+import type {
+  AuditedRevocations,
+  KickOutOptions,
+  KickOutResult,
 } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
 
@@ -22,6 +22,14 @@ export interface TestIssuerOptions {
   audience?: string | string[]
   /** @defaultValue 'ES256' */
   algorithm?: (typeof algorithms)[number]
+  /**
+   * How long its kick-outs are kept, seconds.
+   *
+   * @defaultValue 90000
+   */
+  retentionSeconds?: number
+  /** Revocations to use instead of its own, such as those of the application on a real Redis. */
+  revocations?: AuditedRevocations
 }
 
 export interface TestTokenOptions {
@@ -64,7 +72,16 @@ export interface TestIssuer {
   readonly revocations: AuditedRevocations
   /** Mints an access token as an issuer of this package would. */
   token(options?: TestTokenOptions): Promise<string>
-  /** Kicks out what the tokens of this issuer name. */
+  /**
+   * `true`: from now on every request is 503, as when the freshness of kick-outs cannot be proved. `false`: as before.
+   *
+   * @defaultValue true
+   */
+  unavailable(isUnavailable?: boolean): void
+  /**
+   * Kicks out what the tokens of this issuer name. A token that is made afterwards is in, unless it names the very session
+   * or `jti` that is out.
+   */
   kickOut(target: KickOutTarget, options?: KickOutOptions): Promise<KickOutResult>
 }
 
@@ -100,7 +117,13 @@ function makePair(algorithm: (typeof algorithms)[number]): SigningPair {
  * @throws TypeError for wrong options
  */
 export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
-  assertOptions(where, options, ['issuer', 'audience', 'algorithm'])
+  assertOptions(where, options, [
+    'issuer',
+    'audience',
+    'algorithm',
+    'retentionSeconds',
+    'revocations',
+  ])
   const issuer = readString(where, 'issuer', options.issuer) ?? 'https://issuer.test'
   readStrings(where, 'audience', options.audience)
   const audience = options.audience ?? 'https://api.test'
@@ -108,30 +131,45 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
   const published = makePair(algorithm)
   let unpublished: SigningPair | undefined
 
-  /** As a session store does it: made at the first login, raised by a kick-out. */
-  const versions = new Map<string, number>()
-  const revocations = createMemoryRevocations(
-    { issuer, retentionSeconds: defaultRetentionSeconds },
-    {
-      clock: systemClock,
-      onTarget(target, at, isNow) {
-        if (target.level !== 'subject') return { sessionsEnded: 0 }
-        const known = versions.get(target.id) ?? 0
-        const version = isNow ? Math.max(known, at) + 1 : Math.max(known, at + 1)
-        versions.set(target.id, version)
-        return { sessionsEnded: 0, version }
+  const inner =
+    options.revocations ??
+    createMemoryRevocations(
+      {
+        issuer,
+        ...(options.retentionSeconds !== undefined && {
+          retentionSeconds: options.retentionSeconds,
+        }),
       },
-    },
-  )
+      { clock: systemClock },
+    )
+  let isUnavailable = false
+  const revocations = withOutages(inner, () => isUnavailable)
+
+  /** As a session store does it: a session that begins after a kick-out of its user has a higher version. */
+  const versions = new Map<string, number>()
+  /** From which second on tokens of a client, or of anyone (no name), are in again: `iat` has whole seconds. */
+  const seconds = new Map<string | undefined, number>()
+  inner.onKickOut(({ level, issuer: of, id, at, version }) => {
+    if (of !== issuer) return
+    if (level === 'subject') versions.set(id, Math.max(versions.get(id) ?? 0, version ?? at + 1))
+    if (level === 'client' || level === 'everyone')
+      seconds.set(level === 'client' ? id : undefined, Math.floor(at / 1000) + 1)
+  })
 
   function versionOf(subject: string): number {
     return Math.max(versions.get(subject) ?? 0, Date.now())
   }
 
+  function issuedAt(clientId: string): number {
+    const now = Math.floor(Date.now() / 1000)
+    return Math.max(now, seconds.get(clientId) ?? 0, seconds.get(undefined) ?? 0)
+  }
+
   async function token(wanted: TestTokenOptions = {}): Promise<string> {
     const subject = wanted.subject ?? 'user-1'
     const lifetime = wanted.expiresInSeconds ?? 600
-    const iat = Math.floor(Date.now() / 1000) - (wanted.expired ? lifetime + 3600 : 0)
+    const clientId = wanted.clientId ?? 'test-client'
+    const iat = issuedAt(clientId) - (wanted.expired ? lifetime + 3600 : 0)
     const payload: JWTPayload = {
       iss: wanted.issuer ?? issuer,
       sub: subject,
@@ -139,7 +177,7 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
       iat,
       exp: iat + lifetime,
       jti: wanted.jti ?? randomUUID(),
-      client_id: wanted.clientId ?? 'test-client',
+      client_id: clientId,
       sid: wanted.sessionId ?? randomUUID(),
       session_version: versionOf(subject),
       ...(wanted.scope !== undefined && { scope: wanted.scope }),
@@ -160,6 +198,39 @@ export function createTestIssuer(options: TestIssuerOptions = {}): TestIssuer {
     options: { issuer, audience, jwks: { keys: [published.publicJwk] }, revocations },
     revocations,
     token,
-    kickOut: async (target, kickOutOptions) => revocations.kickOut(target, kickOutOptions),
+    unavailable(wanted = true) {
+      isUnavailable = wanted
+    },
+    kickOut: async (target, kickOutOptions) =>
+      inner.kickOut({ ...target, issuer: target.issuer ?? issuer }, kickOutOptions),
+  }
+}
+
+/** The same revocations, whose checks fail as long as the test says so. */
+function withOutages(inner: AuditedRevocations, isAway: () => boolean): AuditedRevocations {
+  const assertThere = (): void => {
+    if (isAway()) {
+      const options = { retryAfterSeconds: 1 }
+      throw new UnavailableError('revocations', `${where}: unavailable(true) was called`, options)
+    }
+  }
+  return {
+    ...(inner.issuer !== undefined && { issuer: inner.issuer }),
+    retentionSeconds: inner.retentionSeconds,
+    kickOut: async (target, options) => inner.kickOut(target, options),
+    check(claims) {
+      assertThere()
+      return inner.check(claims)
+    },
+    async checkNow(claims) {
+      assertThere()
+      return inner.checkNow(claims)
+    },
+    onKickOut: (listener) => inner.onKickOut(listener),
+    status: () => (isAway() ? { ...inner.status(), state: 'stale' } : inner.status()),
+    ready: async () => inner.ready(),
+    close: async () => inner.close(),
+    listKickOuts: async (query) => inner.listKickOuts(query),
+    listServers: async () => inner.listServers(),
   }
 }

@@ -479,7 +479,6 @@ describe('requests to /token that are none', () => {
     ['no grant type', {}, 'invalid_request'],
     ['an empty grant type', { grant_type: '' }, 'invalid_request'],
     ['another grant type', { grant_type: 'password' }, 'unsupported_grant_type'],
-    ['client_credentials', { grant_type: 'client_credentials' }, 'unsupported_grant_type'],
     ['__proto__', { grant_type: '__proto__' }, 'unsupported_grant_type'],
     ['another case', { grant_type: 'Refresh_Token' }, 'unsupported_grant_type'],
     ['no token', { grant_type: 'refresh_token' }, 'invalid_request'],

@@ -1,7 +1,13 @@
 import { expect, test } from '@jest/globals'
 import express from 'express'
 import request from 'supertest'
-import { authErrorHandler, getAuth, requireAuth, requireScope } from '../../src/index.ts'
+import {
+  authErrorHandler,
+  getAuth,
+  memoryRevocations,
+  requireAuth,
+  requireScope,
+} from '../../src/index.ts'
 import {
   createTestIssuer,
   type TestIssuer,
@@ -94,4 +100,49 @@ test('refuses wrong options by name', () => {
   ]) {
     expect(() => createTestIssuer(options as object)).toThrow(TypeError)
   }
+})
+
+test('unavailable() is 503 at once, and as before afterwards', async () => {
+  const issuer = createTestIssuer()
+  expect((await ask(issuer)).status).toBe(200)
+  issuer.unavailable()
+  const answer = await ask(issuer)
+  expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1'])
+  expect(answer.headers).not.toHaveProperty('www-authenticate')
+  issuer.unavailable(false)
+  expect((await ask(issuer)).status).toBe(200)
+})
+
+test('a token that is made after a kick-out is in, at any level', async () => {
+  for (const target of [
+    { subject: 'user-1' },
+    { client: 'test-client' },
+    { everyone: true },
+  ] as const) {
+    const issuer = createTestIssuer()
+    const before = await issuer.token({ scope: 'a' })
+    await issuer.kickOut(target)
+    const status = async (token: string) =>
+      (await request(makeApp(issuer)).get('/').auth(token, { type: 'bearer' })).status
+    expect(await status(before)).toBe(401)
+    expect(await status(await issuer.token({ scope: 'a' }))).toBe(200)
+  }
+  const issuer = createTestIssuer()
+  await issuer.kickOut({ session: 's-1' })
+  expect((await ask(issuer, { sessionId: 's-1' })).status).toBe(401)
+  expect((await ask(issuer)).status).toBe(200)
+})
+
+test('takes revocations of the application, and a retention of its own', async () => {
+  const revocations = memoryRevocations()
+  const issuer = createTestIssuer({ revocations })
+  const token = await issuer.token({ scope: 'a', subject: 'u1' })
+  await issuer.kickOut({ subject: 'u1' })
+  const app = makeApp(issuer)
+  expect((await request(app).get('/').auth(token, { type: 'bearer' })).status).toBe(401)
+  expect((await ask(issuer, { subject: 'u1' })).status).toBe(200)
+  expect((await revocations.listKickOuts({ limit: 1 })).kickOuts).toHaveLength(1)
+  const short = createTestIssuer({ retentionSeconds: 60 })
+  expect((await ask(short, { expiresInSeconds: 600 })).status).toBe(401)
+  expect((await ask(short, { expiresInSeconds: 30 })).status).toBe(200)
 })
