@@ -22,7 +22,8 @@ test('D01 Redis is not there at boot: 503, no exit, and ready as soon as it is',
   const node = startNode(cleanup, server)
   let isReady = false
   const ready = node.revocations.ready().then(() => (isReady = true))
-  expectUnavailable(await node.ask('u1'))
+  // 49: it waits for the copy for up to 250 ms.
+  expectUnavailable(await node.ask('u1'), 500)
   expect(node.revocations.status()).toMatchObject({ state: 'starting' })
   await expectNotConfirmed(node.kickOut('u1'))
   expect(isReady).toBe(false)

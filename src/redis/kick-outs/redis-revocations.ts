@@ -215,7 +215,7 @@ export class RedisRevocations implements AuditedRevocations {
     }
   }
 
-  /** A request that comes before the copy is complete waits for it a moment; then a look-up decides where it may. */
+  /** A request that comes before the copy is complete is looked up where it may be; else it waits for the copy a moment. */
   async #checkWhileStarting(claims: AccessTokenClaims): Promise<RevocationVerdict> {
     this.#startedWithin ??= new Promise((resolve) => {
       const timer = setTimeout(resolve, startPatienceMs)
@@ -225,9 +225,12 @@ export class RedisRevocations implements AuditedRevocations {
         resolve()
       })
     })
+    if (this.#settings.whenStale === 'lookup') {
+      const verdict = await this.#lookup.check(claims).catch(() => undefined)
+      if (verdict) return verdict
+    }
     await this.#startedWithin
     if (this.#report().state !== 'starting') return this.check(claims)
-    if (this.#settings.whenStale === 'lookup') return this.#lookup.check(claims)
     throw this.#unavailable('The revocations are not loaded yet')
   }
 
