@@ -15,9 +15,11 @@ const signer = makeSigner('ES256')
 /** Two servers with one Redis, and a client with a bound token. */
 async function setUp() {
   const redis = closing(await startRedis())
+  const replays = [0, 1].map(() => closing(redisReplayStore(template(redis))))
+  // A store vouches for proofs that were made after it began to remember.
+  for (const replay of replays) await replay.ready?.()
   const clock = new FakeClock(Date.now())
-  const servers = [0, 1].map(() => {
-    const replay = closing(redisReplayStore(template(redis)))
+  const servers = replays.map((replay) => {
     const guarded = makeGuarded({ dpop: { publicUrl, replay } }, { clock, signer })
     closing(guarded.guard)
     return guarded
