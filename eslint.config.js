@@ -10,7 +10,7 @@ const processEnv = [
 ]
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'reports/', '.stryker-tmp/']),
+  globalIgnores(['dist/', 'coverage/', 'reports/', 'docs/api/', '.stryker-tmp/']),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
   },
