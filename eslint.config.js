@@ -79,7 +79,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.{js,mjs}'],
+    files: ['**/*.{cjs,js,mjs}'],
     languageOptions: { globals: readonly(...Object.getOwnPropertyNames(globalThis)) },
   },
   {

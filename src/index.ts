@@ -37,6 +37,7 @@ export {
   requireClaim,
   requireScope,
 } from './guard/route-guards.ts'
+export type { RouteHandler } from './guard/route-handler.ts'
 export { memoryReplayStore, type MemoryReplayStoreOptions } from './replay/memory-replay-store.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
 export {

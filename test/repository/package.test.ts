@@ -17,7 +17,8 @@ const tsc = join(root, 'node_modules/typescript/bin/tsc')
 interface Manifest {
   readonly version: string
   readonly files: string[]
-  readonly exports: Record<string, unknown>
+  readonly exports: Record<string, string | Record<string, unknown>>
+  readonly typesVersions: Record<string, Record<string, string[]>>
 }
 interface Peers {
   readonly name: string
@@ -76,15 +77,18 @@ const NAMES: Record<string, string[]> = {
   'express-kickout/augment': [],
 }
 
-/** How consumers compile. CommonJS may `require()` an ES module from `nodenext` on. */
+/** How consumers compile. `import x = require()` is for modules that may be CommonJS. */
 const COMPILERS = [
   { module: 'nodenext', moduleResolution: 'nodenext', requires: true },
-  { module: 'node16', moduleResolution: 'node16', requires: false },
+  { module: 'node16', moduleResolution: 'node16', requires: true },
   { module: 'esnext', moduleResolution: 'bundler', requires: false },
 ]
 
 /** Fetched by npx, which took 5 to 8 s each; a second later on. */
 const OTHER_NODES = [22, 24]
+
+/** Node then knows neither `module-sync` nor `require()` of ES modules, like a loader that never did. */
+const withoutRequireOfEsm = '--no-experimental-require-module'
 
 const exec = promisify(execFile)
 /** For what may have to download. */
@@ -115,10 +119,49 @@ describe('the tarball', () => {
           ? [`dist/${name}.d.ts`]
           : [`dist/${name}.js`, `dist/${name}.d.ts`],
       )
+    const commonJs = Object.values(await entriesOf(root)).flatMap((entry) => [
+      `${entry}.cjs`,
+      `${entry}.d.cts`,
+    ])
     const packed = await filesIn(installed(CONSUMERS[0]!))
-    expect(packed).toEqual(
-      ['package.json', ...files.filter((name) => name !== 'dist'), ...built].sort(),
+    const isChunk = (name: string) => /^dist\/chunks\/[a-z-]+(\.cjs|\.d\.cts)$/.test(name)
+    expect(packed.filter(isChunk)).toContain('dist/chunks/jose.cjs')
+    expect(packed.filter((name) => !isChunk(name))).toEqual(
+      ['package.json', ...files.filter((name) => name !== 'dist'), ...built, ...commonJs].sort(),
     )
+  })
+
+  test('offers each entry as an ES module first, then as CommonJS', async () => {
+    const { exports, typesVersions } = await manifestIn(root)
+    const entries = await entriesOf(root)
+    for (const [subpath, entry] of Object.entries(entries)) {
+      const [esm, commonJs] = [`./${entry}.js`, `./${entry}.cjs`]
+      // In this order: Node takes the first that it knows.
+      expect(Object.entries(exports[subpath]!)).toEqual([
+        ['types', { require: `./${entry}.d.cts`, default: `./${entry}.d.ts` }],
+        ['module-sync', esm],
+        ['import', esm],
+        ['require', commonJs],
+        ['default', esm],
+      ])
+    }
+    // For compilers that do not read `exports`.
+    const subpaths = Object.entries(entries).filter(([subpath]) => subpath !== '.')
+    expect(typesVersions).toEqual({
+      '*': Object.fromEntries(
+        subpaths.map(([subpath, entry]) => [subpath.slice('./'.length), [`./${entry}.d.cts`]]),
+      ),
+    })
+  })
+
+  test('carries jose in the CommonJS build, with its licence', async () => {
+    const folder = installed(CONSUMERS[0]!)
+    const files = (await filesIn(folder)).filter((name) => /\.(cjs|d\.cts)$/.test(name))
+    for (const file of files) {
+      expect(await readFile(join(folder, file), 'utf8')).not.toMatch(/(require\(|from )['"]jose/)
+    }
+    const licence = await readFile(join(root, 'node_modules/jose/LICENSE.md'), 'utf8')
+    expect(await readFile(join(folder, 'dist/chunks/jose.cjs'), 'utf8')).toContain(licence)
   })
 
   test('points to no source map', async () => {
@@ -129,8 +172,7 @@ describe('the tarball', () => {
   })
 
   test('has every entry that is checked here, and no other', async () => {
-    const { exports } = await manifestIn(root)
-    const entries = Object.keys(exports).filter((subpath) => subpath !== './package.json')
+    const entries = Object.keys(await entriesOf(root))
     expect(entries.map((subpath) => `express-kickout${subpath.slice(1)}`).sort()).toEqual(
       Object.keys(NAMES).sort(),
     )
@@ -182,6 +224,13 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     await run(process.execPath, [tsc, '-p', project], folderOf(consumer))
   })
 
+  test('gives the same names in the CommonJS build', async () => {
+    const args = [withoutRequireOfEsm, 'names.mjs', ...entries]
+    const { stdout } = await run('node', args, folderOf(consumer))
+    const given = JSON.parse(stdout) as Record<string, { imported: string[]; required: string[] }>
+    for (const entry of entries) expect(given[entry]!.required).toEqual(given[entry]!.imported)
+  })
+
   test('guards a route and kicks out, prints nothing, keeps no process alive', async () => {
     const { stdout, stderr } = await run('node', ['smoke.mjs'], folderOf(consumer))
     expect({ stdout, stderr }).toEqual({ stdout: 'kicked out\n', stderr: '' })
@@ -194,6 +243,16 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const unwanted =
       /\/express-kickout\/dist\/(redis|issuer|admin|testing)\/|\/node_modules\/ioredis\//
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
+  })
+
+  test('nor does the CommonJS build', async () => {
+    const args = [withoutRequireOfEsm, 'resource-server.cjs']
+    const { stdout } = await run('node', args, folderOf(consumer))
+    const loaded = (JSON.parse(stdout) as string[]).map((path) => path.replaceAll('\\', '/'))
+    const ours = loaded.filter((path) => path.includes('/express-kickout/'))
+    expect(ours).toContainEqual(expect.stringMatching(/dist\/index\.cjs$/))
+    expect(ours.filter((path) => !/dist\/(index|chunks\/[a-z-]+)\.cjs$/.test(path))).toEqual([])
+    expect(loaded.filter((path) => /node_modules\/(ioredis|pg|ws)\//.test(path))).toEqual([])
   })
 })
 
@@ -251,6 +310,18 @@ async function modulesLoadedBy(script: string, folder: string): Promise<string[]
 
 async function manifestIn(folder: string): Promise<Manifest> {
   return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest
+}
+
+/** `dist/issuer/index` by `./issuer`, and so on. */
+async function entriesOf(folder: string): Promise<Record<string, string>> {
+  const { exports } = await manifestIn(folder)
+  return Object.fromEntries(
+    Object.entries(exports).flatMap(([subpath, target]) =>
+      typeof target === 'object'
+        ? [[subpath, (target['default'] as string).replace(/^\.\/|\.js$/g, '')]]
+        : [],
+    ),
+  )
 }
 
 /** Paths below a folder, sorted, with `/`. */
