@@ -27,6 +27,8 @@ export interface LoginServiceOptions {
 }
 
 const page = fileURLToPath(new URL('./page', import.meta.url))
+/** The entry `express-kickout/client` as it is shipped: one file that imports nothing. Yours lies in `node_modules`. */
+const client = fileURLToPath(new URL('../dist/client/index.js', import.meta.url))
 
 /** Signs people in, keeps their sessions, serves the page. The only server that ever sees a refresh token. */
 export function createLoginService(options: LoginServiceOptions): {
@@ -43,8 +45,12 @@ export function createLoginService(options: LoginServiceOptions): {
 
   app.use(contentSecurity(apiUrls))
   app.use(express.static(page))
-  app.get('/config.json', (_req, res) => {
-    res.json({ apis: apiUrls, demo: options.demo })
+  app.get('/kickout-client.js', (_req, res) => {
+    res.sendFile(client)
+  })
+  app.get('/config.json', (req, res) => {
+    const hasSession = /\brefresh_token/.test(req.headers.cookie ?? '')
+    res.set('Cache-Control', 'no-store').json({ apis: apiUrls, demo: options.demo, hasSession })
   })
 
   app.use(signInRouter(issuer, issuerUrl))

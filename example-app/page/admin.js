@@ -2,7 +2,7 @@ import { button, byId, clock, fill, repeatedly, row } from './dom.js'
 
 /** For those whose token grants `sessions:admin`: who is signed in where, and out with them. @param {import('./main.js').Session} session */
 export function startAdmin({ client, people, signal, say }) {
-  const isAdmin = client.claims?.scope.split(' ').includes('sessions:admin') ?? false
+  const isAdmin = client.snapshot().claims?.scope?.split(' ').includes('sessions:admin') ?? false
   byId('admin').hidden = !isAdmin
   if (!isAdmin) return
 
@@ -75,7 +75,8 @@ export function startAdmin({ client, people, signal, say }) {
         const whom = `${person.name}'s ${device}`
         return row({
           nested: true,
-          title: session.session_id === client.claims?.sid ? `${device} (this one)` : device,
+          title:
+            session.session_id === client.snapshot().claims?.sid ? `${device} (this one)` : device,
           detail: `Since ${clock(session.started_at)}, last refresh ${clock(session.last_seen_at)}`,
           buttons: [
             button({

@@ -39,5 +39,7 @@ export function startDevices({ client, signal, say }) {
   }
 
   repeatedly(3000, signal, load)
-  client.addEventListener('token', () => void load().catch(() => undefined), { signal })
+  // The last refresh of this device is one of the facts shown.
+  const stop = client.subscribe(() => void load().catch(() => undefined))
+  signal.addEventListener('abort', stop)
 }

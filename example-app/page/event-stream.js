@@ -1,4 +1,4 @@
-import { SignedOut } from './kickout-client.js'
+import { SignedOutError } from '/kickout-client.js'
 
 const longestPauseMs = 15_000
 const steadyMs = 5_000
@@ -8,7 +8,7 @@ const steadyMs = 5_000
  * token. A stream that ends is opened again at once: if it was cut by a kick-out, the answer is a 401, the refresh after
  * it is refused, and the page knows.
  *
- * @param {import('./kickout-client.js').KickoutClient} client
+ * @param {import('express-kickout/client').KickoutClient} client
  * @param {string} url
  * @param {{ onEvent: (type: string, data: any) => void, onEnd: () => void, signal: AbortSignal }} options
  */
@@ -20,7 +20,7 @@ export async function followEvents(client, url, { onEvent, onEnd, signal }) {
       const answer = await client.fetch(url, { signal })
       if (answer.ok && answer.body) await readEvents(answer.body, onEvent)
     } catch (error) {
-      if (signal.aborted || error instanceof SignedOut) return
+      if (signal.aborted || error instanceof SignedOutError) return
     }
     onEnd()
     // Slower and slower while it fails, so that a server that comes back is not run over by everybody's page.

@@ -1,7 +1,7 @@
+import { KickoutClient } from '/kickout-client.js'
 import { startAdmin } from './admin.js'
 import { startDevices } from './devices.js'
 import { byId } from './dom.js'
-import { KickoutClient } from './kickout-client.js'
 import { startNotes } from './notes.js'
 import { startSignIn } from './sign-in.js'
 import { startThief } from './thief.js'
@@ -22,8 +22,12 @@ import { startToken } from './token.js'
  * @typedef {{ id: string, name: string, scope: string, password: string }} Person
  */
 
-const client = new KickoutClient()
 const config = await (await fetch('/config.json')).json()
+const client = new KickoutClient({
+  loginUrl: location.origin,
+  // The login service has guarded routes of its own, for devices and for admins.
+  apiOrigins: [location.origin, ...config.apis],
+})
 /** @type {Person[]} */
 const people = config.demo ? (await (await fetch('/demo/people')).json()).people : []
 const api = config.apis[Math.floor(Math.random() * config.apis.length)]
@@ -34,8 +38,8 @@ client.addEventListener('signed-in', () => {
   session = new AbortController()
   tellStory([])
   show('signed-in')
-  const subject = client.claims?.sub
-  byId('who-name').textContent = people.find(({ id }) => id === subject)?.name ?? subject
+  const subject = client.snapshot().claims?.sub
+  byId('who-name').textContent = people.find(({ id }) => id === subject)?.name ?? subject ?? ''
   const { signal } = session
   const parts = { client, api, demo: config.demo, people, signal, say, tellStory }
   for (const start of [startNotes, startDevices, startToken, startThief, startAdmin]) start(parts)
@@ -61,7 +65,20 @@ byId('sign-out').addEventListener('click', async () => {
 })
 
 startSignIn(client, people)
-if (!(await client.resume())) show('signed-out')
+// Without the hint every first visit would ask for a token in vain.
+if (config.hasSession) await takeUp()
+else show('signed-out')
+
+/** Takes up the session of the cookie, or tries again where the login service cannot tell. */
+async function takeUp() {
+  try {
+    if (!(await client.resume())) show('signed-out')
+  } catch {
+    show('signed-out')
+    say('The login service cannot tell whether you are signed in. Trying again …')
+    setTimeout(takeUp, 2000)
+  }
+}
 
 /** @param {'signed-in' | 'signed-out'} view */
 function show(view) {

@@ -16,7 +16,7 @@ export function startThief({ client, demo, signal, say, tellStory }) {
         `The thief copied your refresh cookie, refreshed with it (${refresh}) and read the notes (${notes}).`,
       ]
       // What this page would do in a minute or so anyway.
-      await client.refresh().catch(() => undefined)
+      await client.resume().catch(() => undefined)
       story.push(
         'You refreshed. Your token had been used before, so the session was ended at once.',
       )

@@ -8,9 +8,11 @@ export function startToken({ client, signal, say }) {
   /** @type {HTMLProgressElement} */
   const bar = byId('token-left')
   let tried = ''
+  /** @returns {Record<string, any>} */
+  const claimsNow = () => client.snapshot().claims ?? {}
 
   function show() {
-    const { sub, scope, sid, jti, iat, exp } = client.claims ?? {}
+    const { sub, scope, sid, jti, iat, exp } = claimsNow()
     const facts = {
       sub,
       scope,
@@ -31,28 +33,29 @@ export function startToken({ client, signal, say }) {
   }
 
   function countDown() {
-    const { iat = 0, exp = 0, jti = '' } = client.claims ?? {}
+    const { iat = 0, exp = 0, jti = '' } = claimsNow()
     const left = Math.max(0, exp - Date.now() / 1000)
     byId('token-countdown').textContent = `expires in ${Math.ceil(left)} s`
     bar.value = left / (exp - iat)
     if (left > refreshAheadSeconds || tried === jti) return
     tried = jti
-    client.refresh().catch(() => undefined)
+    client.token().catch(() => undefined)
   }
 
   const timer = setInterval(countDown, 1000)
   signal.addEventListener('abort', () => clearInterval(timer))
-  client.addEventListener('token', show, { signal })
+  const stop = client.subscribe(show)
+  signal.addEventListener('abort', stop)
   byId('refresh').addEventListener(
     'click',
     async () => {
       try {
-        await client.refresh()
+        if (!(await client.resume())) return
         say(
           `Refreshed at ${clock(Date.now())}. The token before that one still works until it expires.`,
         )
       } catch {
-        if (!signal.aborted) say('The login service is away. You are still signed in.')
+        say('The login service is away. You are still signed in.')
       }
     },
     { signal },

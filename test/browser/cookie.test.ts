@@ -105,7 +105,7 @@ describe('the refresh cookie', () => {
     const page = await stage.browser.newPage()
     const sent: { url: string; cookie: Promise<string | null> }[] = []
     page.on('request', (request) => {
-      sent.push({ url: request.url(), cookie: request.headerValue('cookie') })
+      sent.push({ url: request.url(), cookie: request.headerValue('cookie').catch(() => null) })
     })
     await page.goto(stage.loginUrl)
     await page.getByRole('button', { name: 'Fill in Ada' }).click()

@@ -45,6 +45,30 @@ describe('signing in', () => {
     expect(await page.locator('#who-name').textContent()).toBe('Ben')
   })
 
+  test('a first visit asks for no token, and nothing is wrong on the console', async () => {
+    const page = await stage.browser.newPage()
+    const complaints: string[] = []
+    page.on('console', (message) => complaints.push(message.text()))
+    page.on('requestfailed', (request) => complaints.push(request.url()))
+    await page.goto(stage.loginUrl)
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    await page.waitForLoadState('networkidle')
+    expect(complaints).toEqual([])
+  })
+
+  test('a reload while the login service cannot tell is signed in as soon as it can', async () => {
+    const page = await stage.signedIn('Ben')
+    let isAway = true
+    await page.route('**/token', async (route) => {
+      if (isAway) await route.abort()
+      else await route.continue()
+    })
+    await page.reload()
+    await page.getByText('cannot tell whether you are signed in').waitFor()
+    isAway = false
+    await page.getByText('Live from API server').waitFor()
+  })
+
   test('signing out ends the session, in every tab', async () => {
     const page = await stage.signedIn('Ben')
     const tab = await page.context().newPage()
