@@ -216,7 +216,7 @@ function brandOf(error: unknown): unknown {
 }
 
 /**
- * Whether an error was made by a guard of this package: any row of the README's error table, our own 503 included.
+ * Whether an error was made by a guard of this package: any row of docs/errors.md, our own 503 included.
  * Works across copies and versions of the package, where `instanceof` does not.
  */
 export function isAuthError(error: unknown): error is AuthError | UnavailableError {

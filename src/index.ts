@@ -27,6 +27,8 @@ export {
 } from './guard/protected-resource.ts'
 export { getAuth } from './guard/request-auth.ts'
 export type {
+  ClaimNames,
+  IssuerResolver,
   JwksDocument,
   RequireAuthOptions,
   TrustedIssuer,

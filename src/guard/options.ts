@@ -73,7 +73,7 @@ const optionNames = [
   'onEvent',
 ] as const satisfies readonly (keyof RequireAuthOptions)[]
 
-/** The default of every option that has one. The README's tables are compared with these. */
+/** The default of every option that has one. docs/options.md is compared with these. */
 export const guardDefaults = {
   strict: false,
   clockToleranceSeconds: 5,

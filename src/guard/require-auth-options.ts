@@ -14,9 +14,9 @@ export interface JwksDocument {
 export interface ClaimNames {
   /** Further names of the user, such as `['oid']` at Entra ID. */
   readonly subject?: readonly string[]
-  /** Further names of the session, such as `['session_id']` at Supabase. */
+  /** Further names of the session, such as `['session_id']` at Supabase or `['origin_jti']` at Amazon Cognito. */
   readonly session?: readonly string[]
-  /** Further names of the token, such as `['uti']` at Entra ID or `['origin_jti']` at Amazon Cognito. */
+  /** Further names of the token, such as `['uti']` at Entra ID. */
   readonly tokenId?: readonly string[]
 }
 

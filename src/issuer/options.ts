@@ -115,7 +115,7 @@ const optionNames = [
   'onEvent',
 ] as const satisfies readonly (keyof IssuerOptions)[]
 
-/** The default of every option that has one. The README's tables are compared with these. */
+/** The default of every option that has one. docs/options.md is compared with these. */
 export const issuerDefaults = {
   accessTokenTtlSeconds: 600,
   session: sessionDefaults,

@@ -101,7 +101,7 @@ export interface ReplayStoreSettings {
   readonly prefix: string
 }
 
-/** The default of every option that has one. The README's tables are compared with these. */
+/** The default of every option that has one. docs/options.md is compared with these. */
 export const redisDefaults = {
   mode: 'replica',
   maxStalenessMs: 5000,

@@ -183,7 +183,7 @@ test('I09 errors never hold the credentials of the connection', async () => {
 })
 
 test('I10 a user that may read and report cannot write kick-outs, and is told why', async () => {
-  // Which commands suffice is tested with the README's own lines in test/redis/acl.test.ts.
+  // Which commands suffice is tested with the lines of docs/redis.md in test/redis/acl.test.ts.
   await admin.call(
     'ACL',
     'SETUSER',

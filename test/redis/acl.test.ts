@@ -8,11 +8,11 @@ import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { waitUntil } from '../support/wait.ts'
 
 /*
- * The users that the README recommends, on a real server: they suffice, and the one of a resource server cannot kick
+ * The users that docs/redis.md recommends, on a real server: they suffice, and the one of a resource server cannot kick
  * anybody out.
  */
-const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
-const [, block = ''] = /```redis\n([^]*?)```/.exec(readme) ?? []
+const page = readFileSync(join(import.meta.dirname, '../../docs/redis.md'), 'utf8')
+const [, block = ''] = /```redis\n([^]*?)```/.exec(page) ?? []
 const issuerName = 'https://login.example.com'
 /** Closed after each test, failed ones included. */
 const opened: { close(): Promise<void> }[] = []
@@ -49,7 +49,7 @@ function as(username: string): Redis {
 
 const claims = { iss: issuerName, aud: 'api', exp: Date.now() / 1000 + 600, iat: 1, sub: 'u1' }
 
-test('I10 the README names a user for resource servers and one for issuers', () => {
+test('I10 the page names a user for resource servers and one for issuers', () => {
   expect(block.trim().split('\n')).toHaveLength(2)
 })
 

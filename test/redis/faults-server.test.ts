@@ -106,7 +106,7 @@ test('D12 a server that cannot save refuses to write: no kick-out is lost unnoti
   expectUnavailable(standing)
   expect(standing.error?.message).toContain('MISCONF')
   expect(await node.ask('before')).toMatchObject({ status: 401 })
-  // What the README advises: better a Redis that cannot save than servers that refuse everybody.
+  // What docs/redis.md advises: better a Redis that cannot save than servers that refuse everybody.
   await admin.config('SET', 'stop-writes-on-bgsave-error', 'no')
   await untilState(node, 'live', healMs)
   await node.kickOut('too late')

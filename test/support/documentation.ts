@@ -55,20 +55,40 @@ export function blocksOf(page: string, markdown: string): Block[] {
   })
 }
 
-/** The text of a section, from below its heading to the next heading of the same or a higher level. */
-export function sectionOf(markdown: string, heading: string): string {
-  const [, level = ''] = /^(#+) /.exec(heading) ?? []
-  const [, rest] = `\n${markdown}`.split(`\n${heading}\n`)
-  if (rest === undefined) throw new Error(`There is no section "${heading}"`)
-  return rest.split(new RegExp(`\\n#{1,${level.length}} `))[0] ?? ''
+/** The text below a heading, to the next heading of any level. Without a heading it is the whole page. */
+export function sectionOf(page: string, heading?: string): string {
+  const text = readPage(page)
+  if (heading === undefined) return text
+  const [, rest] = `\n${text}`.split(`\n${heading}\n`)
+  if (rest === undefined) throw new Error(`${page} has no heading "${heading}"`)
+  return rest.split(/\n#{1,6} /)[0] ?? ''
 }
 
-/** The first `code` of the default column of an option's row in a table, as a value. */
-export function documentedDefault(markdown: string, option: string): unknown {
-  const row = markdown.split('\n').find((line) => line.startsWith(`| \`${option}\` |`))
-  const [, , cell = ''] = row?.split(/(?<!\\)\|/) ?? []
+/** The rows of the tables of a text, each as its cells; lines of dashes are left out. */
+export function rowsOf(text: string): string[][] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| ---'))
+    .map((line) => line.split(/(?<!\\)\|/).slice(1, -1))
+    .map((cells) => cells.map((cell) => cell.trim()))
+}
+
+/** The first `code` of the default column of an option's row, as a value; `undefined` where the cell holds no literal. */
+export function documentedDefault(text: string, option: string): unknown {
+  const [, cell = ''] = rowsOf(text).find(([name]) => name === `\`${option}\``) ?? []
   const [, code] = /`([^`]*)`/.exec(cell) ?? []
-  if (code === undefined) throw new Error(`The page has no default for ${option}`)
-  const json = code.replaceAll("'", '"').replace(/(\w+):/g, '"$1":')
-  return JSON.parse(json) as unknown
+  return code === undefined ? undefined : literalOf(code)
+}
+
+/** Reads a literal of the source (`'text'`, `10_000`, `{ a: 1 }`); `undefined` for anything else. */
+export function literalOf(code: string): unknown {
+  const json = code
+    .replaceAll("'", '"')
+    .replace(/(\w+):/g, '"$1":')
+    .replace(/(?<=\d)_(?=\d)/g, '')
+  try {
+    return JSON.parse(json) as unknown
+  } catch {
+    return undefined
+  }
 }
