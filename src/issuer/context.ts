@@ -2,6 +2,7 @@ import type { Emit, IssuerEvent, SessionEndReason } from '../events.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import type { SessionRecord } from './sessions/session-store.ts'
 import type { IssuerSettings } from './options.ts'
+import type { RequestsUnderWay } from './http/requests-under-way.ts'
 import type { Proofs } from './proofs.ts'
 
 /** What every flow of the issuer works with. */
@@ -9,6 +10,7 @@ export interface IssuerContext extends IssuerSettings {
   readonly revocations: AuditedRevocations
   readonly emit: Emit<IssuerEvent>
   readonly proofs: Proofs
+  readonly requests: RequestsUnderWay
 }
 
 type SessionEventType =

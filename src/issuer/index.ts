@@ -8,6 +8,7 @@ import type {
 import type { KickOutTarget } from '../revocation/target.ts'
 import type { IssuerContext } from './context.ts'
 import { readCookie } from './http/cookie.ts'
+import { RequestsUnderWay } from './http/requests-under-way.ts'
 import { kickOut } from './kick-out.ts'
 import { Proofs } from './proofs.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
@@ -81,6 +82,9 @@ export interface Issuer {
   close(): Promise<void>
 }
 
+/** How long requests under way have to be answered while the issuer is closed. */
+const drainMs = 1_000
+
 const insecureDefault =
   'createIssuer was given no "store": sessions are kept in this process and lost with it. ' +
   'Pass memoryStore() if that is meant, or redisStore(redis)'
@@ -98,6 +102,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
     emit: emitterOf(settings.onEvent),
     proofs: new Proofs(),
+    requests: new RequestsUnderWay(),
   }
   // Where sessions are lost at a restart, new keys lose nothing more.
   const lostAnyway = settings.store instanceof MemorySessionStore
@@ -155,6 +160,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
       await Promise.all([settings.keys.ready(), settings.store.ready?.()])
     },
     async close() {
+      // A refresh whose answer is cut off is one that the browser has to repeat.
+      await context.requests.settled(drainMs)
       settings.clients.close()
       await settings.store.close()
     },

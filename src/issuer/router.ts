@@ -253,7 +253,7 @@ export function createRouter(context: IssuerContext): Router {
     '/.well-known/oauth-authorization-server': () => toMetadata(context),
   }
   for (const [path, handler] of Object.entries(posts)) {
-    router.use(path, cors(context))
+    router.use(path, context.requests.handler, cors(context))
     router.post(path, form, settled(handler(context), path, context))
     router.all(path, onlyMethod('POST'))
   }

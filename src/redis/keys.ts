@@ -81,6 +81,11 @@ export class Keys {
     return `${this.base(partition)}horizons`
   }
 
+  /** Nothing is ever stored here: scripts declare it where they have no key to declare. */
+  absent(partition: number): string {
+    return `${this.base(partition)}-`
+  }
+
   session(sessionId: string): string {
     return `${this.base(this.partitionOfId(sessionId))}session:${sessionId}`
   }

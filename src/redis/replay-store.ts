@@ -89,8 +89,7 @@ export class RedisClaims implements RedisReplayStore {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#connection.close()
-    return Promise.resolve()
+    await this.#connection.close()
   }
 
   /** Once for each connection. */

@@ -180,3 +180,37 @@ test('a resource server whose user may only read leaves writing again to others,
   expect(api.check(claims)).toMatchObject({ revoked: true })
   await waitUntil(() => api.status().state === 'live', { what: 'the server to be live' })
 })
+
+test('48 a user that may not set a time to live leaves nothing half done, at every level', async () => {
+  const prefix = 'kickout:half'
+  await admin.call('ACL', 'SETUSER', 'half', 'on', '>secret', `~{${prefix}:*}:*`, '&*', '+@all', '-pexpire') // prettier-ignore
+  const full = opening(redisRevocations(as('kickout-issuer'), { issuer: issuerName, prefix }))
+  await full.kickOut({ subject: 'earlier' })
+  const half = opening(redisRevocations(as('half'), { issuer: issuerName, prefix }))
+  const names = async (): Promise<string[]> =>
+    (await admin.keys(`{${prefix}*`)).filter((name) => !name.endsWith(':servers')).sort()
+  const before = await names()
+  const targets = [
+    { subject: 'u1' },
+    { session: '0-AAAAAAAAAAAAAAAAAAAAAA' },
+    { token: { jti: 'j1' } },
+    { client: 'c1' },
+    { everyone: true },
+  ] as const
+  for (const target of targets) {
+    await expect(half.kickOut(target)).rejects.toMatchObject({
+      status: 503,
+      message: expect.stringMatching(/NOPERM this Redis user may not run PEXPIRE/),
+    })
+  }
+  expect(await names()).toEqual(before)
+  // What it would write again after a loss is left to processes that may.
+  await half.ready()
+  await admin.del(`{${prefix}:0}:stream`, `{${prefix}:0}:meta`)
+  await waitUntil(async () => (await admin.xlen(`{${prefix}:0}:stream`)) === 1, {
+    timeoutMs: 5000,
+    what: 'the kick-out to be written again by the other process',
+  })
+  for (const key of await admin.keys(`{${prefix}:0}:user*`))
+    expect(await admin.pttl(key)).toBeGreaterThan(0)
+})

@@ -6,8 +6,14 @@ export const connectTimeoutMs = 2000
 /** How long the first answer on a connection may take, and that of a Sentinel, before the next one is tried. */
 export const firstAnswerTimeoutMs = 600
 const maxReconnectDelayMs = 400
+const maxFirstDelayMs = 200
 /** How long a dropped connection may take to close in good order. On a silent link it never does. */
 const disconnectTimeoutMs = 100
+
+/** The first attempt is spread too: one command that holds Redis up makes every reader of a fleet reconnect. */
+export function readerReconnectDelayMs(attempt: number): number {
+  return attempt === 0 ? Math.random() * maxFirstDelayMs : reconnectDelayMs(attempt)
+}
 
 /** Spread, so that a fleet does not come back all at once. */
 export function reconnectDelayMs(attempt: number): number {
@@ -63,6 +69,8 @@ export function duplicateForCommands(template: RedisClient, asksEachTime: boolea
       keyPrefix: '',
       lazyConnect: true,
       enableOfflineQueue: false,
+      // A node that may not be asked for CLUSTER INFO would be asked again and again, without an error.
+      enableReadyCheck: false,
       enableAutoPipelining: false,
       scaleReads: 'master',
       clusterRetryStrategy: reconnectDelayMs,

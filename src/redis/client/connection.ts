@@ -1,7 +1,6 @@
 import type { Redis } from 'ioredis'
 import { isDemoted, wasNeverSent } from './failure.ts'
 import { inspect } from './server-check.ts'
-import type { Keys } from '../keys.ts'
 import {
   connectTimeoutMs,
   duplicateForCommands,
@@ -17,6 +16,9 @@ type Command<Reply> = (client: RedisClient) => Promise<Reply>
 
 /** How often an idle connection behind Sentinel is asked whether it is alive, and how long it may take to answer. */
 const pulseMs = 500
+
+/** How long commands under way have to be answered while the connection is closed. */
+const drainMs = 500
 
 /** How often a patient command may outlast its budget while the server goes on answering others. */
 const maxPatience = 5
@@ -40,6 +42,7 @@ export class CommandConnection {
   #droppedConnection = 0
   #pulse: NodeJS.Timeout | undefined
   #closed = false
+  readonly #underWay = new Set<Promise<unknown>>()
 
   constructor(source: ConnectionTemplate) {
     this.#source = source
@@ -61,6 +64,9 @@ export class CommandConnection {
     const client = await this.#ready(budgetMs)
     const sentAtMs = performance.now()
     const reply = command(client)
+    this.#underWay.add(reply)
+    const forget = (): void => void this.#underWay.delete(reply)
+    reply.then(forget, forget)
     for (;;) {
       const silentSinceMs = Math.max(startedAtMs, limitMs > budgetMs ? this.#answeredAtMs : 0)
       const patienceMs =
@@ -93,7 +99,7 @@ export class CommandConnection {
   /** Another connection, made on first use, for commands that hold theirs up. It is closed with this one. */
   get holding(): CommandConnection {
     this.#holding ??= new CommandConnection(this.#source)
-    if (this.#closed) this.#holding.close()
+    if (this.#closed) void this.#holding.close()
     return this.#holding
   }
 
@@ -133,9 +139,16 @@ export class CommandConnection {
     return client
   }
 
-  /** @throws UnfitRedis, see {@link inspect} */
-  async inspect(keys: Keys, budgetMs: number): Promise<void> {
-    await this.run(budgetMs, async (client) => inspect(await this.nodeOf(client, keys.meta(0))))
+  /**
+   * Inspects every primary.
+   *
+   * @throws UnfitRedis, see {@link inspect}
+   */
+  async inspect(budgetMs: number): Promise<void> {
+    await this.run(budgetMs, async (client) => {
+      const primaries = isCluster(client) ? client.nodes('master') : [client]
+      await Promise.all(primaries.map(inspect))
+    })
   }
 
   /** Another one after each reconnect; 0 before the first connection. */
@@ -167,11 +180,16 @@ export class CommandConnection {
     this.#holding?.reconnect()
   }
 
-  close(): void {
+  /** Takes no further commands. Those under way have a moment to be answered: what they write is in force already. */
+  async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#pulse)
+    if (this.#underWay.size > 0) {
+      const answered = Promise.allSettled(this.#underWay)
+      await within(answered, drainMs, 'Redis').catch(() => undefined)
+    }
     this.#client?.disconnect()
-    this.#holding?.close()
+    await this.#holding?.close()
   }
 
   /**
@@ -206,7 +224,8 @@ export class CommandConnection {
     if (!isCluster(client) && client.options.sentinels) this.#startPulse()
     // Failures reach whoever runs a command; an unheard 'error' event would be printed.
     client.on('error', (error: Error) => {
-      this.#connectFailure = error
+      // On a Cluster the reason why no node could be asked is behind the error.
+      this.#connectFailure = (error as { lastNodeError?: Error }).lastNodeError ?? error
     })
     client.on('ready', () => {
       this.#connectionNumber++

@@ -35,6 +35,11 @@ export function isDemoted(error: unknown): boolean {
   )
 }
 
+/** Whether a script met a key that the Cluster has moved to another primary already, while it goes on moving the slot. */
+export function isMoving(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('non local key')
+}
+
 /** Whether a command failed before anything was sent: ioredis found its connection closed. */
 export function wasNeverSent(error: unknown): boolean {
   return /Stream isn't writeable/.test(messageOf(error) ?? '')

@@ -22,7 +22,7 @@ import { isForbidden } from '../client/failure.ts'
 import { inspect } from '../client/server-check.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { openScript } from '../scripts/open.ts'
-import { reconnectDelayMs } from '../client/client-options.ts'
+import { readerReconnectDelayMs } from '../client/client-options.ts'
 import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
 import type { RevocationLog } from './publish.ts'
 import { within } from '../../timeout.ts'
@@ -102,7 +102,7 @@ export class Reader {
         this.#deps.connection.refreshSlots()
         this.#deps.onFailure(error)
         const { signal } = this.#ending
-        await sleep(reconnectDelayMs(attempt), undefined, { ref: false, signal }).catch(
+        await sleep(readerReconnectDelayMs(attempt), undefined, { ref: false, signal }).catch(
           () => undefined,
         )
       }

@@ -63,6 +63,12 @@ export class FollowedLog {
     )
   }
 
+  /** Whether the copy of some partitions is. */
+  isFreshIn(partitions: readonly number[]): boolean {
+    const states = partitions.map((partition) => this.#partitions[partition] ?? initialPartition)
+    return freshnessOf(states, this.#maxStalenessMs, this.#deps.clock).state === 'live'
+  }
+
   freshness(): Freshness {
     return freshnessOf(this.#partitions, this.#maxStalenessMs, this.#deps.clock)
   }

@@ -1,3 +1,4 @@
+import type { Cluster } from 'ioredis'
 import type { AccessTokenClaims } from '../../auth.ts'
 import { systemClock } from '../../clock.ts'
 import { copyOf, UnavailableError } from '../../errors.ts'
@@ -10,7 +11,8 @@ import {
   type RevocationVerdict,
 } from '../../revocation/revocation.ts'
 import type { CommandConnection } from '../client/connection.ts'
-import { isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
+import { isCluster } from '../client/client-options.ts'
+import { isMoving, isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
 import { decodeFact } from './entry-format.ts'
 import { absentEpoch, epochSettleMs } from '../../revocation/freshness.ts'
 import { type RevocationLog, writeBudgetMs } from './publish.ts'
@@ -26,6 +28,15 @@ interface Life {
 }
 
 type Ids = Partial<Record<RevocationLevel, string>>
+
+/** For a look-up of the head alone. */
+const noNames = {
+  token_key: '',
+  session_key: '',
+  subject_key: '',
+  client_key: '',
+  everyone_key: '',
+}
 
 function factKey(level: RevocationLevel, id = ''): string {
   return `${level} ${id}`
@@ -168,21 +179,41 @@ export class Lookup {
       const id = ids[level]
       return id === undefined ? '' : keys.deny(level, issuer, id)
     }
-    const reply = await this.#connection.run(budgetMs, async (client) =>
-      lookupScript(
-        client,
-        { servers_key: keys.servers(partition) },
-        {
-          ...layout,
-          token_key: keyOf('token'),
-          session_key: keyOf('session'),
-          subject_key: keyOf('subject'),
-          client_key: keyOf('client'),
-          everyone_key: keyOf('everyone'),
-        },
-      ),
-    )
+    const names = {
+      token_key: keyOf('token'),
+      session_key: keyOf('session'),
+      subject_key: keyOf('subject'),
+      client_key: keyOf('client'),
+      everyone_key: keyOf('everyone'),
+    }
+    const reply = await this.#connection.run(budgetMs, async (client) => {
+      const ask = async (asked: typeof names): Promise<LookupReply> =>
+        lookupScript(client, { servers_key: keys.servers(partition) }, { ...layout, ...asked })
+      return isCluster(client) ? this.#askCluster(client, partition, names, ask) : ask(names)
+    })
     return { values: reply.values, doubtMs: this.#doubtMs(partition, reply) }
+  }
+
+  /**
+   * While a Cluster moves a slot, it refuses a script that touches keys that have moved already. A command that names one
+   * key is led to where the key is. The commands go out before the script: that it ran proves that a primary answered them.
+   */
+  async #askCluster(
+    client: Cluster,
+    partition: number,
+    names: Readonly<Record<string, string>>,
+    ask: (names: Record<keyof typeof noNames, string>) => Promise<LookupReply>,
+  ): Promise<LookupReply> {
+    const values = Promise.all(
+      Object.values(names).map(async (key) => (key === '' ? undefined : client.get(key))),
+    )
+    const head = ask(noNames).catch(async (error: unknown) => {
+      if (!isMoving(error)) throw error
+      const meta = await client.hmget(this.#log.keys.meta(partition), 'epoch', 'told_at')
+      return { epoch: meta[0] ?? absentEpoch, toldAt: Number(meta[1] ?? 0), now: Date.now() }
+    })
+    const [found, known] = await Promise.all([values, head])
+    return { ...known, values: found.map((value) => value ?? undefined) }
   }
 
   /** How long from now on "not revoked" does not count: other processes may still be writing lost entries again. */
@@ -222,7 +253,7 @@ export class Lookup {
   async #inspect(budgetMs: number): Promise<void> {
     const { connectionNumber } = this.#connection
     if (connectionNumber > 0 && this.#inspectedConnection === connectionNumber) return
-    await this.#connection.inspect(this.#log.keys, budgetMs)
+    await this.#connection.inspect(budgetMs)
     // Partition 0 knows the number of partitions: asked with another number, a partition that was never written to is empty.
     if (this.#log.settings.partitions > 1) await this.#ask(0, '', {}, budgetMs)
     this.#inspectedConnection = this.#connection.connectionNumber

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { UnavailableError } from '../../errors.ts'
-import type { Revocation } from '../../revocation/revocation.ts'
+import type { AccessTokenClaims } from '../../auth.ts'
+import { idsAtLevel, type Revocation, revocationLevels } from '../../revocation/revocation.ts'
 import type { KickOutOptions } from '../../revocation/revocations.ts'
 import type { ResolvedTarget } from '../../revocation/target.ts'
 import type { CommandConnection } from '../client/connection.ts'
@@ -54,14 +55,23 @@ export class RevocationLog {
   readonly settings: LayoutSettings
   readonly partitions: readonly number[]
   readonly #connection: CommandConnection
-  /** The connection on which the layout was compared with partition 0's. */
+  /** The connection on which Redis was looked over. */
   #openedConnection = 0
+  #opening: Promise<void> | undefined
 
   constructor(connection: CommandConnection, settings: LayoutSettings) {
     this.#connection = connection
     this.settings = settings
     this.keys = new Keys(settings)
     this.partitions = Array.from({ length: settings.partitions }, (_, partition) => partition)
+  }
+
+  /** The one or two partitions that can know a token. */
+  partitionsOf(claims: AccessTokenClaims): number[] {
+    const partitions = revocationLevels.flatMap((level) =>
+      idsAtLevel(level, claims).map((id) => this.keys.partitionOf(level, claims.iss, id)),
+    )
+    return [...new Set(partitions)]
   }
 
   keysOfPartition(partition: number): { meta_key: string; stream_key: string } {
@@ -79,20 +89,24 @@ export class RevocationLog {
   }
 
   /**
-   * Compares the number of partitions with that of the log, once per connection. Partition 0 holds it for all of them, so
-   * it is opened before any other: two processes with different numbers would write where the other does not read.
+   * Looks Redis over before the first write on each connection. Partition 0 holds the number of partitions for all of them,
+   * so it is opened before any other: two processes with different numbers would write where the other does not read.
    *
+   * @throws UnfitRedis when Redis may evict kick-outs
    * @throws Error when Redis holds data of another number of partitions
    */
-  async assertLayout(): Promise<void> {
-    if (this.settings.partitions === 1) return
+  async assertUsable(): Promise<void> {
     const { connectionNumber } = this.#connection
     if (connectionNumber > 0 && this.#openedConnection === connectionNumber) return
-    await this.open()
+    this.#opening ??= this.open().finally(() => {
+      this.#opening = undefined
+    })
+    await this.#opening
   }
 
-  /** Opens the log of partition 0 where it was never opened. */
+  /** Inspects every primary, and opens the log of partition 0 where it was never opened. */
   async open(): Promise<void> {
+    await this.#connection.inspect(writeBudgetMs)
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
       openScript(client, this.keysOfPartition(0), this.opening),
     )
@@ -120,7 +134,7 @@ export class RevocationLog {
     const partition = this.keys.partitionOf(level, issuer, id)
     const givenAt = givenMoment ?? ''
     try {
-      await this.assertLayout()
+      await this.assertUsable()
       if (level === 'client' || level === 'everyone')
         await this.#setHorizons(level, issuer, id, givenAt)
       const waits = this.settings.minReplicas > 0
@@ -139,6 +153,7 @@ export class RevocationLog {
           reason: reason ?? '',
           given_at: givenAt,
           expires_at: target.expiresAtMs ?? 0,
+          waits: waits ? 1 : 0,
         })
         if (waits) await this.#assertReplicated(node as Redis)
         return published
@@ -236,7 +251,7 @@ export class RevocationLog {
     const { keys } = this
     const partition = keys.partitionOf(level, issuer, id)
     // Scripts are handed every key, and touch those of the level; the others only have to lie in the same slot.
-    const unused = `${keys.base(partition)}-`
+    const unused = keys.absent(partition)
     return {
       meta_key: keys.meta(partition),
       stream_key: keys.stream(partition),

@@ -183,7 +183,7 @@ export class RedisRevocations implements AuditedRevocations {
     this.#settle(closedError())
     this.#listeners.clear()
     await this.#copy.close()
-    if (this.#ownsConnection) this.#connection.close()
+    if (this.#ownsConnection) await this.#connection.close()
   }
 
   async listKickOuts(query: KickOutQuery): Promise<KickOutPage> {
@@ -204,6 +204,9 @@ export class RedisRevocations implements AuditedRevocations {
     const { state, stalenessMs } = this.#noteState()
     if (isUnfit(this.#failure))
       throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
+    // On a Cluster one primary that is away makes the whole copy stale, and concerns a part of the tokens only.
+    if (this.#log.partitions.length > 1 && this.#copy.isFreshIn(this.#log.partitionsOf(claims)))
+      return notRevoked
     if (state === 'starting') return this.#checkWhileStarting(claims)
     switch (this.#settings.whenStale) {
       case 'lookup':

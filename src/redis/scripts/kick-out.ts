@@ -24,7 +24,7 @@ export interface KickOutReply {
  */
 export const kickOutScript = defineScript({
   name: 'kick-out',
-  version: 2,
+  version: 3,
   keys: [
     'meta_key',
     'stream_key',
@@ -48,6 +48,7 @@ export const kickOutScript = defineScript({
     'reason',
     'given_at',
     'expires_at',
+    'waits',
   ],
   prelude,
   lua: `
@@ -91,6 +92,8 @@ if level == 'session' or level == 'token' then
   local held, ttl = read_fact(redis.call('GET', deny_key)), redis.call('PTTL', deny_key)
   local head = redis.call('HMGET', meta_key, 'seq', 'epoch')
   if held and held.epoch == head[2] and ttl + 1000 >= needed - now then
+    -- WAIT answers for what its connection has written, so something has to be.
+    if waits == '1' then redis.call('HSET', meta_key, 'waited_at', int(now)) end
     return { held.id, 0, head[1], head[2], int(held.at), int(ttl), int(now + ttl), '', ended }
   end
   -- Kept for longer than it has to be, so that one that is repeated for a while need not be written again.

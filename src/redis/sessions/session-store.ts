@@ -6,6 +6,7 @@ import type {
   SessionStore,
   StartOutcome,
 } from '../../issuer/sessions/session-store.ts'
+import type { ResolvedTarget } from '../../revocation/target.ts'
 import type { AuditedRevocations } from '../../revocation/revocations.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
@@ -17,6 +18,12 @@ import { reuseReason, rotateScript } from '../scripts/rotate.ts'
 import type { SessionReply } from '../scripts/session-reply.ts'
 import { startSessionScript } from '../scripts/start-session.ts'
 import { type LayoutSettings, redisDefaults, type RedisClient } from '../options.ts'
+
+const noOptions = { reason: undefined, by: undefined, at: undefined } as const
+
+function sessionTarget({ issuer, sessionId }: SessionRecord): ResolvedTarget {
+  return { issuer, level: 'session', id: sessionId }
+}
 
 type Details = Pick<SessionRecord, 'device' | 'authentication'>
 
@@ -63,7 +70,6 @@ export class RedisSessionStore implements SessionStore {
 
   async ready(): Promise<void> {
     try {
-      await this.#connection.inspect(this.#keys, writeBudgetMs)
       await this.#log.open()
     } catch (error) {
       if (isUnfit(error)) throw toUnfit(error)
@@ -160,12 +166,14 @@ export class RedisSessionStore implements SessionStore {
     const session = toRecord(reply.session)
     if (reply.outcome !== 'reused') return { ...reply, session }
     this.#enforceEnd(session, reply, kickOutId)
+    // The script has written the kick-out; what is left is to wait for the replicas, as every kick-out does.
+    if (this.#settings.minReplicas > 0) await this.#log.publish(sessionTarget(session), noOptions)
     return { outcome: 'reused', session }
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {
     const partition = this.#keys.partitionOfId(sessionId)
-    const [found] = await this.#read(partition, `${this.#keys.base(partition)}-`, sessionId)
+    const [found] = await this.#read(partition, this.#keys.absent(partition), sessionId)
     return found
   }
 
@@ -180,7 +188,7 @@ export class RedisSessionStore implements SessionStore {
 
   async close(): Promise<void> {
     await this.#revocations?.close()
-    this.#connection.close()
+    await this.#connection.close()
   }
 
   /** @param limit - 0 for all of them */
@@ -230,7 +238,7 @@ export class RedisSessionStore implements SessionStore {
 
   async #run<Reply>(command: (client: RedisClient) => Promise<Reply>): Promise<Reply> {
     try {
-      await this.#log.assertLayout()
+      await this.#log.assertUsable()
       return await this.#connection.runPatiently(writeBudgetMs, command)
     } catch (error) {
       throw toUnavailable('sessions', 'The session store failed', error)

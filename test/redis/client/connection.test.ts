@@ -106,7 +106,7 @@ describe('a command', () => {
   test('fails at once on a closed connection', async () => {
     const { server } = await start()
     const connection = connectionTo(server)
-    connection.close()
+    await connection.close()
     await expect(connection.run(1_000, async (client) => client.ping())).rejects.toThrow(/closed/)
   })
 })

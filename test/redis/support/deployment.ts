@@ -71,10 +71,10 @@ export async function beginSettledLog(
 export function createLog(
   template: RedisClient,
   options: RedisRevocationsOptions,
-): { log: RevocationLog; connection: CommandConnection; close(): void } {
+): { log: RevocationLog; connection: CommandConnection; close(): Promise<void> } {
   const connection = new CommandConnection({ client: template, credentials: undefined })
   const log = new RevocationLog(connection, readRevocationsSettings(template, options))
-  return { log, connection, close: () => connection.close() }
+  return { log, connection, close: async () => connection.close() }
 }
 
 /** Claims of a token issued long before any test. */
