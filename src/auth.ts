@@ -43,6 +43,7 @@ export type FrozenStrings = string[] & { readonly [Name in Mutator]: never }
 export interface Auth<Claims extends object = AccessTokenClaims> {
   /** The token as it was sent. */
   readonly token: string
+  /** Of a token that was introspected: `alg` is empty, and nothing else is there. */
   readonly header: JWTHeaderParameters
   readonly payload: Claims
   readonly issuer: string

@@ -21,6 +21,7 @@ export type AuthErrorReason =
   | 'not_yet_valid'
   | 'claims'
   | 'binding'
+  | 'inactive'
   | 'proof'
   | 'replay'
   | 'nonce'
@@ -40,7 +41,8 @@ export type AuthErrorCode =
   | 'insufficient_user_authentication'
 
 /** Which of our own dependencies failed (503). */
-export type UnavailableReason = 'jwks' | 'revocations' | 'sessions' | 'replay' | 'clients'
+export type UnavailableReason =
+  'jwks' | 'introspection' | 'revocations' | 'sessions' | 'replay' | 'clients'
 
 /** The `error` values of RFC 6749 §5.2 and §4.1.2.1 and RFC 9449 §5 that the issuer answers with. */
 export type GrantErrorCode =
@@ -137,6 +139,7 @@ export class AuthError extends KickoutError {
 
 const unavailableDescription = {
   jwks: 'The server cannot check access tokens right now',
+  introspection: 'The server cannot check access tokens right now',
   revocations: 'The server cannot check access tokens right now',
   sessions: 'The server cannot reach its sessions right now',
   replay: 'The server cannot check proofs right now',

@@ -12,6 +12,7 @@ export type { GuardEvent, RevocationsEvent, RevocationsState } from './events.ts
 export { type AuthContextOptions, requireAuthContext } from './guard/auth-context.ts'
 export type { CertificateFormat } from './guard/binding/certificate.ts'
 export type { DpopOptions, MtlsOptions } from './guard/binding/options.ts'
+export type { IntrospectionAuth, IntrospectionOptions } from './guard/introspection/options.ts'
 export type { JwksCacheOptions } from './guard/keys/key-set.ts'
 export {
   type AuthenticatedRequest,

@@ -6,11 +6,11 @@ import type { Revocations } from '../revocation/revocations.ts'
 import { assertB64token } from './bearer.ts'
 import type { Possession } from './binding/possession.ts'
 import type { Presentation } from './binding/presentation.ts'
-import type { VerifiedCache } from './token/verified-cache.ts'
+import type { VerifiedTokens } from './token/verified-cache.ts'
 import { assertNotExpired, type VerifiedToken } from './token/verifier.ts'
 
 export interface AuthenticateDeps {
-  readonly cache: VerifiedCache
+  readonly cache: VerifiedTokens
   readonly revocations: Revocations | undefined
   readonly clock: Clock
   /** Absent where tokens are plain bearers. */

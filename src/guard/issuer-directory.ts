@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { UnavailableError } from '../errors.ts'
+import type { IntrospectedTrust } from './introspection/answer.ts'
 import { KeySet, type KeySetDeps } from './keys/key-set.ts'
 import type { Trust } from './token/verifier.ts'
 import type { TrustSettings, TrustSource } from './trusts.ts'
@@ -10,6 +11,10 @@ const maxResolved = 1000
 /** What is remembered of an issuer: `undefined` for one that is not trusted. */
 interface Resolved {
   readonly trust: Trust | undefined
+}
+
+function isIntrospected(trust: Trust): trust is IntrospectedTrust {
+  return trust.introspection !== undefined
 }
 
 /** Issuers with one key address share one key set. */
@@ -49,6 +54,11 @@ export class IssuerDirectory {
     return this.#listed.has(iss) || this.#resolved.peek(iss)?.trust !== undefined
   }
 
+  /** The one that is asked about tokens, where there is one. */
+  get introspected(): IntrospectedTrust | undefined {
+    return [...this.#listed.values()].find(isIntrospected)
+  }
+
   /** Whether one that is not trusted differs from a trusted one by its last slash only. */
   nearest(iss: unknown): string | undefined {
     if (typeof iss !== 'string') return undefined
@@ -57,7 +67,10 @@ export class IssuerDirectory {
   }
 
   async ready(): Promise<void> {
-    await Promise.all([...this.#listed.values()].map(async ({ keySet }) => keySet.ready()))
+    const trusts = [...this.#listed.values()]
+    // Whose JWTs are introspected too may have no keys at all.
+    const verified = trusts.filter(({ introspection }) => introspection?.jwt !== true)
+    await Promise.all(verified.map(async ({ keySet }) => keySet.ready()))
   }
 
   close(): void {

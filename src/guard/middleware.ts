@@ -11,6 +11,7 @@ import { acceptedMethods, Possession } from './binding/possession.ts'
 import type { PresentingRequest } from './binding/presentation.ts'
 import { setHeaders, toErrorBody, writeErrorHeaders, writeHeaders } from './challenge.ts'
 import { withEnvironment } from './environment.ts'
+import { TokenRouter } from './introspection/token-router.ts'
 import type { Fetch } from './keys/fetch-json.ts'
 import { IssuerDirectory } from './issuer-directory.ts'
 import {
@@ -27,7 +28,7 @@ import { type GuardSettings, readSettings } from './options.ts'
 import type { RouteHandler } from './route-handler.ts'
 import { canVouch, Signals } from './signals.ts'
 import { VerifiedCache } from './token/verified-cache.ts'
-import { type VerifiedToken, Verifier } from './token/verifier.ts'
+import { type VerifiedToken, Verifier, type VerifierSettings } from './token/verifier.ts'
 
 /** The parts of a request that a guard reads, as Node's `IncomingMessage` has them. */
 export interface AuthenticatedRequest extends PresentingRequest {
@@ -108,9 +109,16 @@ async function allWithin(
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      const reason = missing.has('revocations') ? 'revocations' : 'jwks'
+      const reason = (['revocations', 'introspection'] as const).find((name) =>
+        [...missing].some((one) => one.startsWith(name)),
+      )
       const what = [...missing].join(', ')
-      reject(new UnavailableError(reason, `Not ready within ${timeoutMs} ms: missing are ${what}`))
+      reject(
+        new UnavailableError(
+          reason ?? 'jwks',
+          `Not ready within ${timeoutMs} ms: missing are ${what}`,
+        ),
+      )
     }, timeoutMs)
   })
   await Promise.race([all, late]).finally(() => clearTimeout(timer))
@@ -123,18 +131,19 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   const keyDeps = { ...deps, fetch: settings.fetch ?? deps.fetch, emit }
   let closed = false
   const issuers = new IssuerDirectory(settings.trusts, keyDeps)
-  const verifier = new Verifier(
-    {
-      ...settings,
-      trusts: issuers,
-      checksRevocations: revocations !== undefined,
-      retentionSecondsFor: (issuedAtMs) =>
-        revocations?.retentionSecondsFor?.(issuedAtMs) ?? revocations?.retentionSeconds,
-      confirmationMethods: acceptedMethods(bindings),
-    },
-    clock,
-  )
-  const cache = new VerifiedCache(verifier, settings.maxCachedTokens)
+  const policy: VerifierSettings = {
+    ...settings,
+    trusts: issuers,
+    checksRevocations: revocations !== undefined,
+    retentionSecondsFor: (issuedAtMs) =>
+      revocations?.retentionSecondsFor?.(issuedAtMs) ?? revocations?.retentionSeconds,
+    confirmationMethods: acceptedMethods(bindings),
+  }
+  const verified = new VerifiedCache(new Verifier(policy, clock), settings.maxCachedTokens)
+  const { introspected } = issuers
+  const router =
+    introspected && new TokenRouter(verified, introspected, { ...settings, ...keyDeps, policy })
+  const cache = router ?? verified
   const signals = new Signals(revocations, clock)
   const context: RequestAuthContext = {
     realm: settings.realm,
@@ -274,6 +283,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       start()
       await allWithin(timeoutMs, {
         'keys of the issuer': issuers.ready(),
+        'introspection endpoint': router?.ready(),
         revocations: revocations?.ready(),
         'replay store': possession?.ready(),
       })
@@ -281,6 +291,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     async close() {
       closed = true
       signals.close()
+      router?.close()
       issuers.close()
       await deps.ownRevocations?.close()
     },

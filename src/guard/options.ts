@@ -52,6 +52,7 @@ const optionNames = [
   'jwks',
   'claims',
   'allowIdTokenClaims',
+  'introspection',
   'dangerouslyAllowHttp',
   'fetch',
   'algorithms',

@@ -2,6 +2,7 @@ import type { Request } from 'express'
 import type { GuardEvent } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import type { DpopOptions, MtlsOptions } from './binding/options.ts'
+import type { IntrospectionOptions } from './introspection/options.ts'
 import type { JwksCacheOptions } from './keys/key-set.ts'
 import type { ScopeIncludes } from './scopes.ts'
 
@@ -40,6 +41,8 @@ export interface TrustedIssuer {
    * @defaultValue none: a token with `nonce`, `at_hash`, `c_hash` or `s_hash` is refused
    */
   readonly allowIdTokenClaims?: readonly string[]
+  /** Asks this issuer about tokens that cannot be verified here. One entry of a list may have it. */
+  readonly introspection?: IntrospectionOptions
 }
 
 /**
@@ -68,6 +71,11 @@ export interface RequireAuthOptions {
   claims?: ClaimNames
   /** Claims of ID tokens that the issuer copies into access tokens, see {@link TrustedIssuer}. */
   allowIdTokenClaims?: readonly string[]
+  /**
+   * Asks the issuer about tokens that cannot be verified here (RFC 7662). `audience: []` then accepts answers that name no
+   * audience.
+   */
+  introspection?: IntrospectionOptions
   /**
    * Accepts `http:` issuers and key addresses on any host, for containers in development.
    *

@@ -7,6 +7,7 @@ import {
   readString,
   readStrings,
 } from '../options.ts'
+import { type IntrospectionSettings, readIntrospection } from './introspection/options.ts'
 import { readJwks } from './keys/jwks.ts'
 import type { JwksCacheOptions, KeySetSettings } from './keys/key-set.ts'
 import type {
@@ -27,6 +28,7 @@ export interface TrustSettings {
   readonly claims: Required<ClaimNames>
   readonly allowIdTokenClaims: readonly string[]
   readonly keySet: KeySetSettings
+  readonly introspection: IntrospectionSettings | undefined
 }
 
 /** Either issuers that are known in advance, or a function that decides. */
@@ -121,7 +123,7 @@ function readTrust(
   { algorithms, cache, allowsHttp }: TrustContext,
 ): TrustSettings {
   const issuer = readString(where, `${at}issuer`, trusted.issuer)
-  const audience = readStrings(where, `${at}audience`, trusted.audience)
+  const audience = readAudience(at, trusted)
   const clientIds = readStrings(where, `${at}clientIds`, trusted.clientIds)
   if (issuer === undefined) {
     throw optionError(where, `${at}issuer`, 'is missing: give it, or set ISSUER_BASE_URL')
@@ -142,11 +144,35 @@ function readTrust(
     claims: readClaimNames(at, trusted.claims),
     allowIdTokenClaims: readAllowedIdTokenClaims(at, trusted.allowIdTokenClaims),
     keySet: { issuer, source, algorithms, cache, allowsHttp },
+    introspection: readOwnIntrospection(at, trusted, source, { ...cache, allowsHttp }),
   }
 }
 
+/** An empty list accepts answers about tokens that name no audience; without introspection it would accept any token. */
+function readAudience(
+  at: string,
+  { audience, introspection }: TrustedIssuer,
+): readonly string[] | undefined {
+  if (introspection !== undefined && Array.isArray(audience) && audience.length === 0) return []
+  return readStrings(where, `${at}audience`, audience)
+}
+
+function readOwnIntrospection(
+  at: string,
+  { issuer, introspection }: TrustedIssuer,
+  source: KeySetSettings['source'],
+  discovery: IntrospectionSettings['discovery'],
+): IntrospectionSettings | undefined {
+  if (introspection === undefined) return undefined
+  const settings = readIntrospection(where, `${at}introspection.`, introspection, discovery)
+  // Where keys are discovered, the same was checked before.
+  if (!settings.endpoint && source.kind !== 'discovery')
+    assertIssuerUrl(at, issuer, discovery.allowsHttp)
+  return settings
+}
+
 /** Options that belong to one issuer: beside a list or a function they would be nobody's. */
-const ownOptions = ['jwksUri', 'jwks', 'claims', 'allowIdTokenClaims'] as const
+const ownOptions = ['jwksUri', 'jwks', 'claims', 'allowIdTokenClaims', 'introspection'] as const
 const trustNames = ['issuer', 'audience', 'clientIds', ...ownOptions]
 
 function readListed(
@@ -205,6 +231,13 @@ export function readTrusts(
   const names = trusts.map((trust) => trust.keySet.issuer)
   if (new Set(names).size < names.length)
     throw optionError(where, 'issuer', 'lists an issuer twice')
+  if (trusts.filter(({ introspection }) => introspection).length > 1) {
+    throw optionError(
+      where,
+      'issuer',
+      'has more than one entry with "introspection": nothing tells whose an opaque token is',
+    )
+  }
   return { kind: 'list', trusts }
 }
 
@@ -218,6 +251,13 @@ function createResolver(
     const trusted = await resolve(iss)
     if (trusted === undefined) return undefined
     const settings = readListed('issuer().', trusted, options, context)
+    if (settings.introspection) {
+      throw optionError(
+        where,
+        'issuer().introspection',
+        'must not come from a function: nothing tells whose an opaque token is. Give a list of issuers',
+      )
+    }
     if (settings.keySet.issuer === iss) return settings
     throw optionError(where, 'issuer', 'returned an entry of another issuer than it was asked for')
   }

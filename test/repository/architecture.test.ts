@@ -23,7 +23,11 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     dpop: { imports: ['root'] },
     guard: {
       imports: ['root', 'revocation', 'replay', 'dpop'],
-      dynamic: [['guard/environment.ts', 'redis']],
+      dynamic: [
+        ['guard/environment.ts', 'redis'],
+        // Only guards that introspect load what it takes.
+        ['guard/introspection/token-router.ts', 'guard/introspection/introspected-tokens.ts'],
+      ],
     },
     // The keys of clients are fetched, and judged, as those of issuers are.
     issuer: {

@@ -31,7 +31,13 @@ describe('the table of the guard', () => {
   test('has every code and every reason', () => {
     const codes = [...unionOf('AuthErrorCode'), 'temporarily_unavailable']
     expect([...new Set(facts.map(({ code }) => code))].sort()).toEqual(codes.sort())
-    const reasons = [...unionOf('AuthErrorReason'), 'jwks', 'revocations', 'replay']
+    const reasons = [
+      ...unionOf('AuthErrorReason'),
+      'jwks',
+      'introspection',
+      'revocations',
+      'replay',
+    ]
     expect([...new Set(facts.map(({ reason }) => reason))].sort()).toEqual(
       [...new Set(reasons)].sort(),
     )
@@ -68,7 +74,7 @@ describe('the table of the issuer', () => {
 
   test('the text names every reason of a 503', () => {
     const text = sectionOf(page, '## Of the issuer')
-    const elsewhere = ['jwks']
+    const elsewhere = ['jwks', 'introspection']
     const reasons = unionOf('UnavailableReason').filter((reason) => !elsewhere.includes(reason))
     expect(reasons.filter((reason) => !text.includes(`\`${reason}\``))).toEqual([])
   })

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import ts from 'typescript'
 import { environmentVariables } from '../../src/guard/environment.ts'
+import { introspectionDefaults } from '../../src/guard/introspection/options.ts'
 import { guardDefaults } from '../../src/guard/options.ts'
 import { issuerDefaults } from '../../src/issuer/options.ts'
 import { redisDefaults } from '../../src/redis/options.ts'
@@ -24,6 +25,7 @@ const TABLES: Record<string, { page: string; heading: string }> = {
   TrustedIssuer: { page: options, heading: '### TrustedIssuer' },
   ClaimNames: { page: options, heading: '### ClaimNames' },
   JwksCacheOptions: { page: options, heading: '### JwksCacheOptions' },
+  IntrospectionOptions: { page: 'docs/introspection.md', heading: '## Options' },
   AuthContextOptions: { page: options, heading: '### requireAuthContext' },
   ProtectedResourceOptions: { page: options, heading: '### protectedResourceMetadata' },
   KickOutOptions: { page: options, heading: '### kickOut' },
@@ -106,6 +108,7 @@ describe('what a comment says to be the default is the default', () => {
   const constants = {
     RequireAuthOptions: guardDefaults,
     JwksCacheOptions: guardDefaults.jwksCache,
+    IntrospectionOptions: introspectionDefaults,
     IssuerOptions: { accessTokenTtlSeconds: issuerDefaults.accessTokenTtlSeconds },
     SessionOptions: issuerDefaults.session,
     RedisRevocationsOptions: redisDefaults,

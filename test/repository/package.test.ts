@@ -241,7 +241,7 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
     expect(loaded).toContain(`${ours}index.js`)
     const unwanted =
-      /\/express-kickout\/dist\/(redis|issuer|admin|testing)\/|\/node_modules\/ioredis\//
+      /\/express-kickout\/dist\/(redis|issuer|admin|testing)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/ioredis\//
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
   })
 

@@ -26,18 +26,31 @@ async function readLimited(response: Response): Promise<string> {
   return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
 }
 
+/** What is asked with. A `GET` without credentials unless given. */
+export interface FetchRequest {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
 /**
  * Fetches a JSON document. Redirects are not followed: the address was configured or discovered, and the one it leads to
  * was not.
  *
  * @throws FetchFailed for anything but a 200 with JSON within the limits; its message never quotes the body
  */
-export async function fetchJson(fetch: Fetch, url: URL, signal: AbortSignal): Promise<unknown> {
+export async function fetchJson(
+  fetch: Fetch,
+  url: URL,
+  signal: AbortSignal,
+  request: FetchRequest = {},
+): Promise<unknown> {
   let response: Response
   try {
     response = await fetch(url.href, {
+      ...request,
       redirect: 'manual',
-      headers: { accept: 'application/json, application/jwk-set+json' },
+      headers: { accept: 'application/json, application/jwk-set+json', ...request.headers },
       signal,
     })
   } catch (cause) {

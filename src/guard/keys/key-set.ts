@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { AuthError, UnavailableError } from '../../errors.ts'
 import type { Emit, GuardEvent } from '../../events.ts'
-import { discoverJwksUri, DiscoveryRefused } from './metadata.ts'
+import { discoverEndpoint, DiscoveryRefused } from './metadata.ts'
 import { type Fetch, fetchJson } from './fetch-json.ts'
 import { importJwks, type VerificationKey } from './jwks.ts'
 
@@ -270,7 +270,13 @@ export class KeySet {
     const signal = AbortSignal.any([AbortSignal.timeout(cache.timeoutMs), this.#ending.signal])
     const { fetch } = this.#deps
     if (source.kind === 'address') return fetchJson(fetch, source.url, signal)
-    this.#discovered ??= await discoverJwksUri(fetch, issuer, signal, this.#settings.allowsHttp)
+    this.#discovered ??= await discoverEndpoint(
+      'jwks_uri',
+      fetch,
+      issuer,
+      signal,
+      this.#settings.allowsHttp,
+    )
     return fetchJson(fetch, this.#discovered, signal)
   }
 

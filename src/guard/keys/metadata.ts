@@ -32,35 +32,40 @@ function isMetadata(document: unknown): document is Record<string, unknown> {
   )
 }
 
-function readJwksUri(
-  { issuer: named, jwks_uri: jwksUri }: Record<string, unknown>,
+/** An address that the metadata of an issuer names. */
+export type EndpointName = 'jwks_uri' | 'introspection_endpoint'
+
+function readEndpoint(
+  name: EndpointName,
+  { issuer: named, [name]: address }: Record<string, unknown>,
   issuer: string,
   allowsHttp: boolean,
 ): URL {
   if (named !== issuer) {
     throw new DiscoveryRefused(`the metadata names another issuer than ${issuer} (RFC 8414 §3.3)`)
   }
-  if (typeof jwksUri !== 'string' || !URL.canParse(jwksUri)) {
-    throw new DiscoveryRefused('the metadata has no "jwks_uri"')
+  if (typeof address !== 'string' || !URL.canParse(address)) {
+    throw new DiscoveryRefused(`the metadata has no "${name}"`)
   }
-  const url = new URL(jwksUri)
-  // The keys of an issuer that is reached over https must come over https too.
+  const url = new URL(address)
+  // The keys and answers of an issuer that is reached over https must come over https too.
   const mayBePlain = new URL(issuer).protocol === 'http:'
   if (!isSecureUrl(url, allowsHttp) || (url.protocol === 'http:' && !mayBePlain)) {
     throw new DiscoveryRefused(
-      'the "jwks_uri" of the metadata is not https, while the issuer is (or its host is not a loopback one)',
+      `the "${name}" of the metadata is not https, while the issuer is (or its host is not a loopback one)`,
     )
   }
   return url
 }
 
 /**
- * Finds an issuer's key set by its metadata.
+ * Finds an address of an issuer, such as that of its key set, by its metadata.
  *
  * @throws DiscoveryRefused when the metadata found is not this issuer's
  * @throws FetchFailed when no metadata could be had
  */
-export async function discoverJwksUri(
+export async function discoverEndpoint(
+  name: EndpointName,
   fetch: Fetch,
   issuer: string,
   signal: AbortSignal,
@@ -77,7 +82,7 @@ export async function discoverJwksUri(
       if (error instanceof FetchFailed && error.status !== undefined) continue
       throw error
     }
-    if (isMetadata(metadata)) return readJwksUri(metadata, issuer, allowsHttp)
+    if (isMetadata(metadata)) return readEndpoint(name, metadata, issuer, allowsHttp)
     failure ??= new FetchFailed('answered JSON that is no metadata: it has no "issuer"')
   }
   throw new FetchFailed('has no metadata at any well-known place', { cause: failure })

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { copyOf, isAuthError } from '../../errors.ts'
-import type { VerifiedToken, Verifier } from './verifier.ts'
+import type { VerifiedToken } from './verifier.ts'
 
 interface Pending {
   readonly token: string
@@ -9,6 +9,21 @@ interface Pending {
 
 function rethrowCopy(error: unknown): never {
   throw isAuthError(error) ? copyOf(error) : error
+}
+
+/** Tokens that a guard knows already, and the way to know others. */
+export interface VerifiedTokens {
+  /** What it knows of a token. That it still counts is for the caller to look at. */
+  get(token: string): VerifiedToken | undefined
+  forget(token: string): void
+  /** @throws AuthError, UnavailableError (rejects with them) */
+  verify(token: string): Promise<VerifiedToken>
+}
+
+/** How tokens are kept: under what, and how many bytes that takes. */
+export interface Filing {
+  placeOf(token: string): string
+  sizeOf(verified: VerifiedToken): number
 }
 
 /**
@@ -22,41 +37,52 @@ const maxCachedBytes = 32 * 1024 * 1024
 /** Measured: a token is held as text, and its payload as an object of about twice that size. */
 const bytesPerCharacter = 3
 
+const signedTokens: Filing = {
+  placeOf: (token) => token.slice(-filedUnder),
+  sizeOf: ({ token }) => token.length * bytesPerCharacter,
+}
+
 /**
  * Remembers verified tokens, compared as a whole and for one verifier only. Nothing unverified ever enters, so a flood of
  * garbage evicts nobody. First uses of one token at the same time share one verification.
  *
  * What it returns *was* verified; whether it still counts (expiry, key, kick-out) is the caller's to look at each time.
  */
-export class VerifiedCache {
-  readonly #verifier: Verifier
+export class VerifiedCache implements VerifiedTokens {
+  readonly #verifier: Pick<VerifiedTokens, 'verify'>
+  readonly #filing: Filing
   readonly #tokens: LRUCache<string, VerifiedToken> | undefined
   readonly #pending = new Map<string, Pending>()
 
-  constructor(verifier: Verifier, maxTokens: number) {
+  constructor(
+    verifier: Pick<VerifiedTokens, 'verify'>,
+    maxTokens: number,
+    filing: Filing = signedTokens,
+  ) {
     this.#verifier = verifier
+    this.#filing = filing
     this.#tokens =
       maxTokens > 0
         ? new LRUCache({
             max: maxTokens,
             maxSize: maxCachedBytes,
-            sizeCalculation: ({ token }) => token.length * bytesPerCharacter,
+            sizeCalculation: (verified) => filing.sizeOf(verified),
           })
         : undefined
   }
 
   get(token: string): VerifiedToken | undefined {
-    const known = this.#tokens?.get(token.slice(-filedUnder))
+    const known = this.#tokens?.get(this.#filing.placeOf(token))
     return known?.token === token ? known : undefined
   }
 
   forget(token: string): void {
-    this.#tokens?.delete(token.slice(-filedUnder))
+    this.#tokens?.delete(this.#filing.placeOf(token))
   }
 
   /** Verifies a token that {@link get} does not know. */
   async verify(token: string): Promise<VerifiedToken> {
-    const place = token.slice(-filedUnder)
+    const place = this.#filing.placeOf(token)
     const pending = this.#pending.get(place)
     // Error handlers may write on the error they get, so no two requests get the same one.
     if (pending?.token === token) return pending.verification.catch(rethrowCopy)

@@ -4,6 +4,7 @@ import type { AccessTokenClaims, FrozenStrings } from '../../auth.ts'
 import type { Clock } from '../../clock.ts'
 import { AuthError, type AuthErrorReason } from '../../errors.ts'
 import type { Confirmation } from '../binding/confirmation.ts'
+import type { IntrospectionSettings } from '../introspection/options.ts'
 import { assertClaims, assertType, type ClaimsPolicy, toAccessTokenClaims } from './claims.ts'
 import { readCompactJws } from './compact-jws.ts'
 import type { VerificationKey } from '../keys/jwks.ts'
@@ -24,6 +25,8 @@ export interface Trust {
   readonly claims: Required<ClaimNames>
   readonly allowIdTokenClaims: readonly string[]
   readonly keySet: KeySet
+  /** How the issuer is asked about tokens that are not verified here. */
+  readonly introspection?: IntrospectionSettings | undefined
 }
 
 /** Where a verifier looks issuers up. */
@@ -54,8 +57,10 @@ export interface VerifiedToken {
   readonly clientId: string
   /** The first audience that token and guard have in common and that is a URL. */
   readonly resource: string | undefined
-  readonly key: VerificationKey
-  readonly keySet: KeySet
+  /** Verified with a key that was retired, a token is verified anew. */
+  readonly key: Pick<VerificationKey, 'kid' | 'retired'>
+  /** Whether what vouches for the token still does: the keys of its issuer, or the issuer's answer about it. */
+  readonly keySet: Pick<KeySet, 'isUsable'>
   /** What the token is bound to. Absent: it is a plain bearer. */
   readonly confirmation?: Confirmation
   /** `exp` (or `iat` plus the largest age, whichever is sooner) plus the tolerance, milliseconds. */
@@ -123,6 +128,17 @@ function assertNotLongExpired(
   }
 }
 
+/** @throws AuthError `audience` where nothing says which JWTs are meant for this server */
+function assertHasAudience({ audience, clientIds }: Trust): void {
+  if (audience.length > 0 || clientIds) return
+  throw new AuthError(
+    'invalid_token',
+    'audience',
+    'A JWT is accepted for an "audience" only, and the option is empty: name one, or have JWTs introspected with ' +
+      '"jwt: true"',
+  )
+}
+
 /** @throws AuthError `audience` where only some clients of the issuer are accepted and the token is of none of them */
 function assertClient(claims: AccessTokenClaims, { clientIds }: Trust): void {
   if (!clientIds) return
@@ -152,6 +168,49 @@ function readAliases(claims: AccessTokenClaims, names: Required<ClaimNames>): Ac
       return isIdentifier(id) && id !== claims[place] ? [{ ...claims, [place]: id }] : []
     }),
   )
+}
+
+/** What a token says, checked. */
+interface CheckedToken {
+  readonly token: string
+  readonly header: JWTHeaderParameters
+  readonly payload: JWTPayload
+  readonly confirmation: Confirmation | undefined
+}
+
+/**
+ * Works out once what each request with the token needs.
+ *
+ * @throws AuthError `audience` for a client that is not accepted, `claims` for ill-typed scopes
+ */
+export function toVerifiedToken(
+  { token, header, payload, confirmation }: CheckedToken,
+  source: Pick<VerifiedToken, 'key' | 'keySet'>,
+  trust: Trust,
+  {
+    clockToleranceSeconds,
+    maxTokenAgeSeconds,
+  }: Pick<VerifierSettings, 'clockToleranceSeconds' | 'maxTokenAgeSeconds'>,
+): VerifiedToken {
+  const claims = toAccessTokenClaims(payload)
+  assertClient(claims, trust)
+  const oldest =
+    maxTokenAgeSeconds === undefined
+      ? Number.POSITIVE_INFINITY
+      : (claims.iat ?? 0) + maxTokenAgeSeconds
+  const verified: VerifiedToken = {
+    token,
+    header,
+    claims,
+    aliases: readAliases(claims, trust.claims),
+    scopes: Object.freeze(readScopes(claims)) as FrozenStrings,
+    clientId: clientOf(claims) ?? '',
+    resource: resourceOf(claims, trust),
+    key: source.key,
+    keySet: source.keySet,
+    validUntilMs: (Math.min(claims.exp, oldest) + clockToleranceSeconds) * 1000,
+  }
+  return confirmation === undefined ? verified : { ...verified, confirmation }
 }
 
 /**
@@ -196,6 +255,7 @@ export class Verifier {
     const trust = asked instanceof Promise ? await asked : asked
     if (!trust) throw untrusted(iss, settings.trusts)
     assertNotLongExpired(unverified, settings, this.#clock.now() / 1000)
+    assertHasAudience(trust)
     const found = trust.keySet.find(algorithm, header.kid)
     const keys = found instanceof Promise ? await found : found
     const { payload, key } = await this.#verifyWithOneOf(keys, token, algorithm, trust)
@@ -207,8 +267,12 @@ export class Verifier {
       nowSeconds,
       trust.allowIdTokenClaims,
     )
-    const unbound = this.#toVerifiedToken(token, header, payload, key, trust)
-    const verified = confirmation === undefined ? unbound : { ...unbound, confirmation }
+    const verified = toVerifiedToken(
+      { token, header, payload, confirmation },
+      { key, keySet: trust.keySet },
+      trust,
+      settings,
+    )
     assertNotExpired(verified, this.#clock)
     return verified
   }
@@ -249,34 +313,6 @@ export class Verifier {
       return payload
     } catch (error) {
       throw toAuthError(error)
-    }
-  }
-
-  #toVerifiedToken(
-    token: string,
-    header: JWTHeaderParameters,
-    payload: JWTPayload,
-    key: VerificationKey,
-    trust: Trust,
-  ): VerifiedToken {
-    const { clockToleranceSeconds, maxTokenAgeSeconds } = this.#settings
-    const claims = toAccessTokenClaims(payload)
-    assertClient(claims, trust)
-    const oldest =
-      maxTokenAgeSeconds === undefined
-        ? Number.POSITIVE_INFINITY
-        : (claims.iat ?? 0) + maxTokenAgeSeconds
-    return {
-      token,
-      header,
-      claims,
-      aliases: readAliases(claims, trust.claims),
-      scopes: Object.freeze(readScopes(claims)) as FrozenStrings,
-      clientId: clientOf(claims) ?? '',
-      resource: resourceOf(claims, trust),
-      key,
-      keySet: trust.keySet,
-      validUntilMs: (Math.min(claims.exp, oldest) + clockToleranceSeconds) * 1000,
     }
   }
 }

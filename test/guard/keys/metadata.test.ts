@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { discoverJwksUri, metadataUrls } from '../../../src/guard/keys/metadata.ts'
+import { discoverEndpoint, metadataUrls } from '../../../src/guard/keys/metadata.ts'
 
 const inserted = '/.well-known/oauth-authorization-server'
 const openid = '/.well-known/openid-configuration'
@@ -32,7 +32,7 @@ async function discover(issuer: string, answers: Record<string, () => Response>)
     if (answer === undefined) return new Response('no', { status: 404 })
     return answer()
   }
-  const found = await discoverJwksUri(fetch, issuer, never).then(
+  const found = await discoverEndpoint('jwks_uri', fetch, issuer, never).then(
     ({ href }) => href,
     (error: unknown) => String(error),
   )
