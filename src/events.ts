@@ -13,6 +13,8 @@ export type GuardEvent =
       readonly at: number
       readonly issuer: string
       readonly keys: number
+      /** How long fetching them took, discovery included. Absent where nothing was fetched: keys that were given. */
+      readonly durationMs?: number
       /** Keys that were left out, with the reason. */
       readonly dropped: readonly { readonly kid: string | undefined; readonly why: string }[]
     }
@@ -22,6 +24,8 @@ export type GuardEvent =
       readonly issuer: string
       /** What happened, without any part of the answer. */
       readonly message: string
+      /** How long it took to fail. Absent where nothing was fetched. */
+      readonly durationMs?: number
     }
   /** Several worker processes, each with revocations of its own: a kick-out reaches one of them. */
   | { readonly type: 'revocations.per_process'; readonly at: number; readonly message: string }
@@ -35,6 +39,16 @@ interface KickOutPublished {
   readonly servers: number
   readonly confirmed: number
   readonly elapsedMs: number
+}
+
+/** The store did not take a kick-out, or not within its time. Repeating it is safe. */
+interface KickOutFailed {
+  readonly type: 'kickout.failed'
+  readonly at: number
+  readonly level: string
+  readonly elapsedMs: number
+  /** What the store said. */
+  readonly message: string
 }
 
 /** What `onEvent` of the revocation implementations receives. */
@@ -56,6 +70,7 @@ export type RevocationsEvent =
       readonly cause: string
     }
   | KickOutPublished
+  | KickOutFailed
 
 export type RevocationsState = 'starting' | 'live' | 'stale' | 'closed'
 
@@ -127,19 +142,53 @@ export type EventFacts<Event> = Event extends unknown ? Omit<Event, 'at'> : neve
 
 export type Emit<Event> = (event: EventFacts<Event>) => void
 
+/** Sends events to the listener of an option, and to whatever listens beside it. */
+export interface EventSource<Event> extends Emit<Event> {
+  /** Adds a listener. Returns the way to remove it. */
+  listen(listener: (event: Event) => unknown): () => void
+}
+
 /**
- * Wraps a user's listener: adds the moment, and lets nothing that it throws change what happens.
+ * Wraps a user's listener: adds the moment, and lets nothing that it throws change what happens. Each listener gets an
+ * object of its own.
  */
 export function emitterOf<Event extends { at: number }>(
   listener: ((event: Event) => unknown) | undefined,
-): Emit<Event> {
-  if (!listener) return () => undefined
-  return (facts) => {
-    try {
-      const answer = listener({ ...facts, at: Date.now() } as unknown as Event)
-      if (answer instanceof Promise) answer.catch(() => undefined)
-    } catch {
-      // A listener's failure is its own.
+): EventSource<Event> {
+  const listeners = new Set(listener ? [listener] : [])
+  const emit: Emit<Event> = (facts) => {
+    for (const heard of listeners) {
+      try {
+        const answer = heard({ ...facts, at: Date.now() } as unknown as Event)
+        if (answer instanceof Promise) answer.catch(() => undefined)
+      } catch {
+        // A listener's failure is its own.
+      }
     }
   }
+  return Object.assign(emit, {
+    listen(added: (event: Event) => unknown) {
+      const own = (event: Event): unknown => added(event)
+      listeners.add(own)
+      return () => void listeners.delete(own)
+    },
+  })
+}
+
+/** Where guards and revocations lend their events, across copies of the package. */
+const sourceMark = Symbol.for('express-kickout.event-source')
+
+/** Lets {@link eventSourceOf} find the events of a guard or of revocations. */
+export function lendEvents<Target extends object>(
+  target: Target,
+  source: object | undefined,
+): Target {
+  return Object.defineProperty(target, sourceMark, { value: source })
+}
+
+/** The events of a guard or of revocations, or `undefined` for an implementation that is not of this package. */
+export function eventSourceOf<Event>(
+  target: object,
+): Pick<EventSource<Event>, 'listen'> | undefined {
+  return (target as { [sourceMark]?: EventSource<Event> })[sourceMark]
 }

@@ -27,6 +27,7 @@ export {
   type ProtectedResourceOptions,
 } from './guard/protected-resource.ts'
 export { getAuth } from './guard/request-auth.ts'
+export type { Counts, GuardStats } from './guard/stats.ts'
 export type {
   ClaimNames,
   IssuerResolver,

@@ -3,7 +3,7 @@ import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Respon
 import type { Auth } from '../auth.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { AuthError, isAuthError, UnavailableError } from '../errors.ts'
-import { emitterOf } from '../events.ts'
+import { type Emit, emitterOf, type GuardEvent, lendEvents } from '../events.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { authenticate } from './authenticate.ts'
 import { readBearer, readBearerOrDpop, type Scheme, schemeOf } from './bearer.ts'
@@ -27,6 +27,7 @@ import type { RequireAuthOptions } from './require-auth-options.ts'
 import { type GuardSettings, readSettings } from './options.ts'
 import type { RouteHandler } from './route-handler.ts'
 import { canVouch, Signals } from './signals.ts'
+import { GuardCounters, type GuardStats } from './stats.ts'
 import { VerifiedCache } from './token/verified-cache.ts'
 import { type VerifiedToken, Verifier, type VerifierSettings } from './token/verifier.ts'
 
@@ -53,6 +54,8 @@ export interface AuthHandler extends RouteHandler {
    * @throws Error where waiting is no use, such as metadata of another issuer or an unfit Redis
    */
   ready(options?: { timeoutMs?: number }): Promise<void>
+  /** What it has done since it was made, as numbers for a metric. Cheap: it copies some twenty numbers. */
+  stats(): GuardStats
   /** Stops its own timers; every later request is 503. Never closes the `Revocations` it was given, only those that it made of `KICKOUT_REDIS_URL`. */
   close(): Promise<void>
 }
@@ -127,7 +130,12 @@ async function allWithin(
 export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandler {
   const { clock } = deps
   const { revocations, bindings, clockToleranceSeconds } = settings
-  const emit = emitterOf(settings.onEvent)
+  const events = emitterOf(settings.onEvent)
+  const counters = new GuardCounters()
+  const emit: Emit<GuardEvent> = (event) => {
+    counters.note(event)
+    events(event)
+  }
   const keyDeps = { ...deps, fetch: settings.fetch ?? deps.fetch, emit }
   let closed = false
   const issuers = new IssuerDirectory(settings.trusts, keyDeps)
@@ -158,6 +166,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     },
     trusts: (issuer) => issuers.trusts(issuer),
     rejected: ({ code, reason }) => {
+      counters.forbid(reason)
       emit({ type: 'auth.rejected', code, reason })
     },
     vouches: (claims) => !closed && canVouch(revocations, claims),
@@ -220,12 +229,18 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
     const nonce = possession?.nextNonce(verified)
     if (nonce !== undefined) setHeaders(res, { 'DPoP-Nonce': nonce })
     setAuth(req, new RequestAuth(verified, context, res))
+    counters.accepted++
     next()
   }
 
+  function noteRefusal(error: unknown): void {
+    counters.refuse(error)
+    if (isAuthError(error)) emit({ type: 'auth.rejected', code: error.code, reason: error.reason })
+  }
+
   function refuse(error: unknown, req: Request, res: Response, next: NextFunction): void {
+    noteRefusal(error)
     if (isAuthError(error)) {
-      context.rejected(error)
       writeHeaders(res, error, context, { scheme: presentedScheme(req) })
     }
     next(error)
@@ -238,6 +253,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
       const token = readCredentials(req)
       if (token === undefined) {
         markAnonymous(req, context)
+        counters.anonymous++
         next()
         return
       }
@@ -260,6 +276,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   }
 
   markGuard(handler, context)
+  lendEvents(handler, events)
   return Object.assign(handler as RouteHandler, {
     async authenticate(req: Request, { token: given }: { token?: string } = {}) {
       const scheme = given === undefined ? presentedScheme(req) : undefined
@@ -270,12 +287,11 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
           throw new AuthError('missing_token', 'missing', 'The request has no bearer token')
         }
         const verified = await authenticateRequest(token, req, scheme)
+        counters.accepted++
         return new RequestAuth(verified, context, undefined)
       } catch (error) {
-        if (isAuthError(error)) {
-          context.rejected(error)
-          writeErrorHeaders(error, context, { scheme })
-        }
+        noteRefusal(error)
+        if (isAuthError(error)) writeErrorHeaders(error, context, { scheme })
         throw error
       }
     },
@@ -288,6 +304,7 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
         'replay store': possession?.ready(),
       })
     },
+    stats: () => counters.toStats(),
     async close() {
       closed = true
       signals.close()

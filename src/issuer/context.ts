@@ -4,6 +4,7 @@ import type { SessionRecord } from './sessions/session-store.ts'
 import type { IssuerSettings } from './options.ts'
 import type { RequestsUnderWay } from './http/requests-under-way.ts'
 import type { Proofs } from './proofs.ts'
+import type { IssuerCounters } from './stats.ts'
 
 /** What every flow of the issuer works with. */
 export interface IssuerContext extends IssuerSettings {
@@ -11,6 +12,7 @@ export interface IssuerContext extends IssuerSettings {
   readonly emit: Emit<IssuerEvent>
   readonly proofs: Proofs
   readonly requests: RequestsUnderWay
+  readonly counters: IssuerCounters
 }
 
 type SessionEventType =

@@ -20,6 +20,7 @@ import { type SessionInfo, toSessionInfo } from './sessions/session-store.ts'
 import { type IssuerOptions, readSettings } from './options.ts'
 import { isMadeHere, type SigningJwk } from './tokens/signing-keys.ts'
 import { startSession, type StartSessionInput } from './start-session.ts'
+import { IssuerCounters, type IssuerStats } from './stats.ts'
 import type { TokenResponse } from './tokens/token-response.ts'
 
 export { GrantError, type GrantErrorCode, isGrantError } from '../errors.ts'
@@ -33,6 +34,7 @@ export type { SessionOptions } from './sessions/session-options.ts'
 export type { AssessRisk, ExtraClaims, IssuerOptions, RefreshFacts } from './options.ts'
 export { generateSigningKey, type SigningJwk } from './tokens/signing-keys.ts'
 export type { SessionKey, StartSessionInput } from './start-session.ts'
+export type { IssuerStats, RefreshResult } from './stats.ts'
 export type { TokenResponse } from './tokens/token-response.ts'
 
 /** The part of a request that names the browser's session. */
@@ -78,6 +80,8 @@ export interface Issuer {
    * @throws Error where the store must not be used as it is set up, `UnavailableError` where it cannot be reached
    */
   ready(): Promise<void>
+  /** What it has done since it was made, as numbers for a metric. */
+  stats(): IssuerStats
   /** Closes its store. Afterwards every request that needs it is 503. */
   close(): Promise<void>
 }
@@ -103,6 +107,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     emit: emitterOf(settings.onEvent),
     proofs: new Proofs(),
     requests: new RequestsUnderWay(),
+    counters: new IssuerCounters(),
   }
   // Where sessions are lost at a restart, new keys lose nothing more.
   const lostAnyway = settings.store instanceof MemorySessionStore
@@ -159,6 +164,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     async ready() {
       await Promise.all([settings.keys.ready(), settings.store.ready?.()])
     },
+    stats: () => context.counters.toStats(),
     async close() {
       // A refresh whose answer is cut off is one that the browser has to repeat.
       await context.requests.settled(drainMs)

@@ -29,6 +29,13 @@ function refused(reason: string): GrantError {
 
 type Granted = Extract<RotateOutcome, { counter: number }>
 
+const resultOf = {
+  rotated: 'refreshed',
+  retried: 'retried',
+  retried_late: 'retried_late',
+  fast_forwarded: 'fast_forwarded',
+} as const
+
 const eventOf = {
   rotated: 'session.refreshed',
   retried: 'refresh.retried',
@@ -198,6 +205,15 @@ export async function refresh(
   request: RefreshRequest,
   context: IssuerContext,
 ): Promise<IssuedTokens> {
+  try {
+    return await exchange(request, context)
+  } catch (error) {
+    context.counters.refused(error)
+    throw error
+  }
+}
+
+async function exchange(request: RefreshRequest, context: IssuerContext): Promise<IssuedTokens> {
   const parts = context.refreshTokens.read(request.refreshToken)
   if (!parts) throw refused('unknown')
   const sessionId = sessionIdOf(parts)
@@ -237,6 +253,7 @@ export async function refresh(
     if (cause instanceof TypeError) throw new UnavailableError('sessions', cause.message, { cause })
     throw cause
   })
+  context.counters.granted(resultOf[outcome])
   emitSession(context, eventOf[outcome], session)
   return tokens
 }

@@ -1,3 +1,4 @@
+import { eventSourceOf, lendEvents } from '../events.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
 
@@ -16,7 +17,7 @@ export function revocationsOfIssuer(
   shared: AuditedRevocations,
   issuer: string,
 ): AuditedRevocations {
-  return {
+  const view: AuditedRevocations = {
     issuer,
     retentionSeconds: shared.retentionSeconds,
     kickOut: async (target, options) => shared.kickOut(withIssuer(target, issuer), options),
@@ -29,4 +30,5 @@ export function revocationsOfIssuer(
     listKickOuts: async (limit) => shared.listKickOuts(limit),
     listServers: async () => shared.listServers(),
   }
+  return lendEvents(view, eventSourceOf(shared))
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { AccessTokenClaims } from '../auth.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
+import { emitterOf, lendEvents, type RevocationsEvent } from '../events.ts'
 import { assertOptions, readNumber, readString } from '../options.ts'
 import { Denylist } from './denylist.ts'
 import { expiryMarginMs, isRevoked, type Revocation, type RevocationVerdict } from './revocation.ts'
@@ -91,6 +92,7 @@ export function createMemoryRevocations(
   const order = new WeakMap<Revocation, number>()
   /** Tokens and sessions that are out, by level, issuer and id: the soonest to be forgotten stand first. */
   const out = new Map<string, Revocation>()
+  const emit = emitterOf<RevocationsEvent>(undefined)
   let closed = false
   let applied = 0
 
@@ -174,7 +176,11 @@ export function createMemoryRevocations(
     applied++
     remember(revocation)
     if (changed) notify(listeners, revocation)
-    return Promise.resolve(result(revocation.kickOutId, at))
+    const { kickOutId: id, level } = revocation
+    const done = result(id, at)
+    const { servers, confirmed, elapsedMs } = done
+    emit({ type: 'kickout.published', id, level, servers, confirmed, elapsedMs })
+    return Promise.resolve(done)
   }
 
   /** The newest first. */
@@ -185,7 +191,7 @@ export function createMemoryRevocations(
       .sort((a, b) => (order.get(b) ?? 0) - (order.get(a) ?? 0))
   }
 
-  return {
+  const made: AuditedRevocations = {
     ...(defaultIssuer !== undefined && { issuer: defaultIssuer }),
     isPerProcess: true,
     retentionSeconds,
@@ -232,4 +238,5 @@ export function createMemoryRevocations(
       ])
     },
   }
+  return lendEvents(made, emit)
 }

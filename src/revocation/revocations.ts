@@ -1,5 +1,5 @@
 import type { AccessTokenClaims } from '../auth.ts'
-import type { RevocationsState } from '../events.ts'
+import type { EventFacts, RevocationsEvent, RevocationsState } from '../events.ts'
 import type { Clock } from '../clock.ts'
 import { assertOptions, optionError, readNumber } from '../options.ts'
 import type { KickOutAuthor, Revocation, RevocationVerdict } from './revocation.ts'
@@ -227,6 +227,16 @@ export function readKickOutOptions(
       )
   }
   return { reason: readReason(options.reason), at: at === undefined ? undefined : Math.floor(at) }
+}
+
+/** The facts of a kick-out that the store did not take. */
+export function toKickOutFailure(
+  level: string,
+  elapsedMs: number,
+  error: unknown,
+): EventFacts<RevocationsEvent> {
+  const message = error instanceof Error ? error.message : 'unknown'
+  return { type: 'kickout.failed', level, elapsedMs, message }
 }
 
 /** Whether a kick-out is one that a query asks for; `before` and `limit` are the caller's to judge. */

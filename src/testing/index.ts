@@ -2,6 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { type JWK, type JWTPayload, SignJWT } from 'jose'
 import { systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
+import { eventSourceOf, lendEvents } from '../events.ts'
 import type { JwksDocument } from '../guard/require-auth-options.ts'
 import { assertOptions, readChoice, readString, readStrings } from '../options.ts'
 import { createMemoryRevocations } from '../revocation/memory-revocations.ts'
@@ -214,7 +215,7 @@ function withOutages(inner: AuditedRevocations, isAway: () => boolean): AuditedR
       throw new UnavailableError('revocations', `${where}: unavailable(true) was called`, options)
     }
   }
-  return {
+  const view: AuditedRevocations = {
     ...(inner.issuer !== undefined && { issuer: inner.issuer }),
     retentionSeconds: inner.retentionSeconds,
     kickOut: async (target, options) => inner.kickOut(target, options),
@@ -233,4 +234,5 @@ function withOutages(inner: AuditedRevocations, isAway: () => boolean): AuditedR
     listKickOuts: async (query) => inner.listKickOuts(query),
     listServers: async () => inner.listServers(),
   }
+  return lendEvents(view, eventSourceOf(inner))
 }

@@ -55,6 +55,8 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     signals: {
       imports: ['root', 'revocation', 'guard/keys/jwks.ts', 'guard/keys/key-set.ts'],
     },
+    // Reads numbers and listens; it holds no guard, issuer or store of its own.
+    opentelemetry: { imports: ['root'], types: ['guard', 'issuer', 'revocation'] },
     testing: {
       imports: [
         'root',
@@ -76,6 +78,7 @@ const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: s
     types: ['guard', 'issuer', 'admin', 'signals'],
   },
   ioredis: { imports: ['redis/client/template.ts'], types: ['redis'], dynamic: ['redis'] },
+  '@opentelemetry/api': { imports: ['opentelemetry'], types: [] },
   jose: { imports: ['guard', 'issuer', 'dpop', 'testing', 'signals'], types: ['auth.ts'] },
   'lru-cache': { imports: ['guard', 'dpop', 'redis'], types: [] },
 }

@@ -31,16 +31,24 @@ interface Peers {
 const CONSUMERS: Peers[] = [
   {
     name: 'Express 5 and ioredis 6',
-    packages: { express: 'express', ioredis: 'ioredis' },
+    packages: {
+      express: 'express',
+      ioredis: 'ioredis',
+      '@opentelemetry/api': '@opentelemetry/api',
+    },
     types: { '@types/express': '^5.0.0' },
   },
   {
     name: 'Express 4 and ioredis 5',
-    packages: { express: 'express4', ioredis: 'ioredis5' },
+    packages: {
+      express: 'express4',
+      ioredis: 'ioredis5',
+      '@opentelemetry/api': '@opentelemetry/api',
+    },
     types: { '@types/express': '^4.17.21' },
   },
   {
-    name: 'Express 5 without ioredis',
+    name: 'Express 5 without optional peers',
     packages: { express: 'express' },
     types: { '@types/express': '^5.0.0' },
   },
@@ -68,6 +76,7 @@ const NAMES: Record<string, string[]> = {
     'memoryStore',
   ],
   'express-kickout/admin': ['adminRouter'],
+  'express-kickout/opentelemetry': ['instrument'],
   'express-kickout/postgres': ['postgresRevocations', 'postgresStore', 'schemaSql'],
   'express-kickout/redis': ['redisReplayStore', 'redisRevocations', 'redisStore'],
   'express-kickout/testing': ['createTestIssuer'],
@@ -181,7 +190,8 @@ describe('the tarball', () => {
 
 describe.each(CONSUMERS)('with $name', (consumer) => {
   const hasRedis = 'ioredis' in consumer.packages
-  const entries = Object.keys(NAMES).filter((name) => hasRedis || !name.endsWith('/redis'))
+  const needsPeers = ['express-kickout/redis', 'express-kickout/opentelemetry']
+  const entries = Object.keys(NAMES).filter((name) => hasRedis || !needsPeers.includes(name))
 
   test('every entry gives the same names by import and by require()', async () => {
     const { stdout } = await run('node', ['names.mjs', ...entries], folderOf(consumer))
@@ -201,7 +211,7 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const { requires, ...options } = compiler
     const files = [
       'api.mts',
-      ...(hasRedis ? ['redis.mts'] : []),
+      ...(hasRedis ? ['redis.mts', 'opentelemetry.mts'] : []),
       ...(requires ? ['require.cts'] : []),
     ]
     const project = `tsconfig.${options.module}.json`
@@ -241,7 +251,7 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
     expect(loaded).toContain(`${ours}index.js`)
     const unwanted =
-      /\/express-kickout\/dist\/(redis|issuer|admin|testing)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/ioredis\//
+      /\/express-kickout\/dist\/(redis|issuer|admin|testing|opentelemetry)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
   })
 

@@ -245,16 +245,23 @@ export class KeySet {
 
   async #load(): Promise<void> {
     const { issuer, algorithms } = this.#settings
+    const startedAtMs = this.#deps.clock.monotonic()
+    const duration = (): { durationMs?: number } =>
+      this.#holdsFirst || this.#settings.source.kind === 'given'
+        ? {}
+        : { durationMs: this.#deps.clock.monotonic() - startedAtMs }
     try {
       const { keys, dropped } = await importJwks(await this.#document(), algorithms)
       this.#replace(keys)
       this.#failure = undefined
-      this.#deps.emit({ type: 'jwks.refreshed', issuer, keys: keys.length, dropped })
+      const facts = { issuer, keys: keys.length, dropped, ...duration() }
+      this.#deps.emit({ type: 'jwks.refreshed', ...facts })
     } catch (error) {
       if (this.#closed) return
       this.#failure = error instanceof Error ? error : new Error('unknown')
       this.#discovered = undefined
-      this.#deps.emit({ type: 'jwks.failed', issuer, message: this.#failure.message })
+      const { message } = this.#failure
+      this.#deps.emit({ type: 'jwks.failed', issuer, message, ...duration() })
     }
   }
 

@@ -1,7 +1,13 @@
 import type { AccessTokenClaims } from '../../auth.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import { UnavailableError } from '../../errors.ts'
-import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../../events.ts'
+import {
+  emitterOf,
+  type EventSource,
+  lendEvents,
+  type RevocationsEvent,
+  type RevocationsState,
+} from '../../events.ts'
 import { Denylist } from '../../revocation/denylist.ts'
 import { Reassertion } from '../../revocation/reassertion.ts'
 import {
@@ -20,6 +26,7 @@ import {
   notify,
   readKickOutOptions,
   type RevocationsStatus,
+  toKickOutFailure,
 } from '../../revocation/revocations.ts'
 import { type KickOutTarget, resolveTarget } from '../../revocation/target.ts'
 import type { Commands } from '../client/commands.ts'
@@ -44,7 +51,7 @@ export interface PostgresRevocationsDeps {
 export class PostgresRevocations implements AuditedRevocations {
   readonly #settings: RevocationsSettings
   readonly #clock: Clock = systemClock
-  readonly #emit: Emit<RevocationsEvent>
+  readonly #emit: EventSource<RevocationsEvent>
   readonly #deps: PostgresRevocationsDeps
   readonly #log: RevocationLog
   readonly #history: History
@@ -64,6 +71,7 @@ export class PostgresRevocations implements AuditedRevocations {
     this.#settings = settings
     this.#deps = deps
     this.#emit = emitterOf(settings.onEvent)
+    lendEvents(this, this.#emit)
     this.#log = deps.log ?? new RevocationLog(deps.commands, settings)
     this.#history = new History(deps.commands, settings)
     this.#lookup = new Lookup(deps.commands, settings.lookupTimeoutMs)
@@ -102,9 +110,14 @@ export class PostgresRevocations implements AuditedRevocations {
     const startedAt = this.#clock.monotonic()
     const resolved = resolveTarget(target, this.#settings.issuer)
     const read = readKickOutOptions(options, this.retentionSeconds, this.#clock)
-    const published = await this.#log.publish(resolved, { ...read, by: options.by }, (written) => {
-      this.enforce(written.revocation, written.remainingMs)
-    })
+    const published = await this.#log
+      .publish(resolved, { ...read, by: options.by }, (written) => {
+        this.enforce(written.revocation, written.remainingMs)
+      })
+      .catch((error: unknown) => {
+        this.#emit(toKickOutFailure(resolved.level, this.#clock.monotonic() - startedAt, error))
+        throw error
+      })
     const { revocation, sessionsEnded, isNew } = published
     const reached = await this.#history.confirm(published, options.confirmTimeoutMs)
     const elapsedMs = this.#clock.monotonic() - startedAt

@@ -1,7 +1,13 @@
 import type { AccessTokenClaims } from '../../auth.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import { UnavailableError } from '../../errors.ts'
-import { type Emit, emitterOf, type RevocationsEvent, type RevocationsState } from '../../events.ts'
+import {
+  emitterOf,
+  type EventSource,
+  lendEvents,
+  type RevocationsEvent,
+  type RevocationsState,
+} from '../../events.ts'
 import { Denylist } from '../../revocation/denylist.ts'
 import type { PartitionState } from '../../revocation/freshness.ts'
 import { Reassertion } from '../../revocation/reassertion.ts'
@@ -21,6 +27,7 @@ import {
   notify,
   readKickOutOptions,
   type RevocationsStatus,
+  toKickOutFailure,
 } from '../../revocation/revocations.ts'
 import { type KickOutTarget, resolveTarget } from '../../revocation/target.ts'
 import { History } from './history.ts'
@@ -42,7 +49,7 @@ const startPatienceMs = 250
 export class RedisRevocations implements AuditedRevocations {
   readonly #settings: RevocationsSettings
   readonly #clock: Clock
-  readonly #emit: Emit<RevocationsEvent>
+  readonly #emit: EventSource<RevocationsEvent>
   readonly #connection: CommandConnection
   readonly #ownsConnection: boolean
   readonly #log: RevocationLog
@@ -72,6 +79,7 @@ export class RedisRevocations implements AuditedRevocations {
     this.#settings = settings
     this.#clock = options.clock ?? systemClock
     this.#emit = emitterOf(settings.onEvent)
+    lendEvents(this, this.#emit)
     this.#log = options.log ?? new RevocationLog(connection, settings)
     this.#history = new History(connection, this.#log)
     this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs, (partition) => {
@@ -125,7 +133,12 @@ export class RedisRevocations implements AuditedRevocations {
     const startedAt = this.#clock.monotonic()
     const resolved = resolveTarget(target, this.#settings.issuer)
     const read = readKickOutOptions(options, this.retentionSeconds, this.#clock)
-    const published = await this.#log.publish(resolved, { ...read, by: options.by })
+    const published = await this.#log
+      .publish(resolved, { ...read, by: options.by })
+      .catch((error: unknown) => {
+        this.#emit(toKickOutFailure(resolved.level, this.#clock.monotonic() - startedAt, error))
+        throw error
+      })
     const { revocation, partition, sessionsEnded, isNew } = published
     this.enforce(revocation, published.remainingMs)
     const reached = await this.#history.confirm(partition, published, options.confirmTimeoutMs)
