@@ -1,4 +1,4 @@
-import { type Attributes, type MeterProvider as Provider } from '@opentelemetry/api'
+import type { Attributes, MeterProvider as Provider } from '@opentelemetry/api'
 import { DataPointType, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
 
 /** Reads the metrics of the real SDK when a test asks. */
