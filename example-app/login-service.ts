@@ -4,6 +4,7 @@ import {
   type AuthHandler,
   authErrorHandler,
   requireAuth,
+  requireScope,
   type ReplayStore,
   type Revocations,
 } from 'express-kickout'
@@ -12,7 +13,9 @@ import type { Issuer } from 'express-kickout/issuer'
 import { contentSecurity } from './content-security.ts'
 import { devicesRouter } from './devices.ts'
 import { demoPasswords, people } from './people.ts'
+import { type SessionEnds, sessionEndsRouter } from './session-ends.ts'
 import { signInRouter } from './sign-in.ts'
+import type { StalenessRecord } from './staleness-record.ts'
 import { thiefRouter } from './thief.ts'
 
 export interface LoginServiceOptions {
@@ -22,6 +25,9 @@ export interface LoginServiceOptions {
   revocations: Revocations
   replay: ReplayStore
   apiUrls: readonly string[]
+  /** Why sessions ended. */
+  ends: SessionEnds
+  staleness: StalenessRecord
   /** Shows the passwords and plays the thief. Never in earnest. */
   demo: boolean
 }
@@ -56,6 +62,9 @@ export function createLoginService(options: LoginServiceOptions): {
   app.use(signInRouter(issuer, issuerUrl))
   app.use(issuer.router) // POST /token, /revoke, /logout and the keys
   app.use('/me/sessions', guard, devicesRouter(issuer))
+  app.use('/goodbye', sessionEndsRouter(options.ends))
+  const { handler: stalenessHandler } = options.staleness
+  app.get('/admin/staleness', guard, requireScope('sessions:admin'), stalenessHandler)
   app.use('/admin', guard, adminRouter({ issuer }))
 
   if (options.demo) {

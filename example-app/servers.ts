@@ -6,6 +6,8 @@ import { createIssuer, generateSigningKey, type Issuer } from 'express-kickout/i
 import { createApi } from './api.ts'
 import { createLoginService } from './login-service.ts'
 import { Notebook } from './notebook.ts'
+import { SessionEnds } from './session-ends.ts'
+import { StalenessRecord } from './staleness-record.ts'
 import { memoryState, type State } from './state.ts'
 
 export interface ServersOptions {
@@ -42,6 +44,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   const apiUrls = apis.map(({ url }) => url)
 
   const state = await createState(options)
+  const ends = new SessionEnds()
   const issuer = createIssuer({
     issuer: login.url,
     audience,
@@ -51,7 +54,9 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     refreshTokenSecret: randomBytes(32),
     accessTokenTtlSeconds: options.accessTokenTtlSeconds ?? 120,
     ...(cookie && { cookie: {} }),
+    onEvent: ends.onEvent,
   })
+  const staleness = new StalenessRecord(issuer.revocations)
 
   const loginService = createLoginService({
     issuer,
@@ -60,6 +65,8 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     revocations: state.revocationsForLogin(issuer, login.url),
     replay: state.replay,
     apiUrls,
+    ends,
+    staleness,
     demo,
   })
   login.server.on('request', loginService.app)
@@ -91,6 +98,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
         server.close()
         server.closeAllConnections()
       }
+      staleness.close()
       await Promise.all(guards.map(async (guard) => guard.close()))
       await issuer.close()
       await state.close()

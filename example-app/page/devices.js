@@ -38,7 +38,7 @@ export function startDevices({ client, signal, say }) {
     })
   }
 
-  repeatedly(3000, signal, load)
+  repeatedly(byId('signed-in'), 3000, signal, load)
   // The last refresh of this device is one of the facts shown.
   const stop = client.subscribe(() => void load().catch(() => undefined))
   signal.addEventListener('abort', stop)

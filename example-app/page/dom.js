@@ -11,7 +11,7 @@ export function byId(id) {
   return /** @type {E} */ (found)
 }
 
-/** An input of a form, by its name. @param {HTMLFormElement} form @param {string} name */
+/** An input of a form, or another field, by its name. @param {HTMLFormElement} form @param {string} name */
 export function field(form, name) {
   return /** @type {HTMLInputElement} */ (form.elements.namedItem(name))
 }
@@ -76,14 +76,17 @@ export function clock(ms) {
 }
 
 /**
- * Runs `work` now and every so often until the session is over. A failed run is made up for by the next.
+ * Runs `work` when its view comes up and every so often while it is shown, until the session is over. A failed run is made
+ * up for by the next.
  *
+ * @param {HTMLElement} view
  * @param {number} everyMs
  * @param {AbortSignal} signal
  * @param {() => unknown} work
  */
-export function repeatedly(everyMs, signal, work) {
+export function repeatedly(view, everyMs, signal, work) {
   const run = async () => {
+    if (view.hidden) return
     try {
       await work()
     } catch {
@@ -92,5 +95,6 @@ export function repeatedly(everyMs, signal, work) {
   }
   const timer = setInterval(run, everyMs)
   signal.addEventListener('abort', () => clearInterval(timer))
+  window.addEventListener('hashchange', run, { signal })
   void run()
 }

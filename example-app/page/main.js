@@ -1,11 +1,13 @@
 import { KickoutClient } from '/kickout-client.js'
-import { startAdmin } from './admin.js'
+import { startAdmin } from './admin/admin.js'
 import { startDevices } from './devices.js'
 import { byId } from './dom.js'
+import { findGoodbye } from './goodbye.js'
 import { startNotes } from './notes.js'
 import { startSignIn } from './sign-in.js'
-import { startThief } from './thief.js'
+import { startThief, tellTheft } from './thief.js'
 import { startToken } from './token.js'
+import { showSignedIn, showSignedOut } from './views.js'
 
 /**
  * What every part of the page is given while somebody is signed in.
@@ -17,7 +19,6 @@ import { startToken } from './token.js'
  * @property {Person[]} people
  * @property {AbortSignal} signal aborts when the session is over
  * @property {(text: string) => void} say tells it on the status line, and to screen readers
- * @property {(lines: string[]) => void} tellStory why the session ended, step by step
  *
  * @typedef {{ id: string, name: string, scope: string, password: string }} Person
  */
@@ -32,77 +33,70 @@ const client = new KickoutClient({
 const people = config.demo ? (await (await fetch('/demo/people')).json()).people : []
 const api = config.apis[Math.floor(Math.random() * config.apis.length)]
 let session = new AbortController()
+/** @type {unknown} */
+let sessionId
 
 client.addEventListener('signed-in', () => {
   session.abort()
   session = new AbortController()
-  tellStory([])
-  show('signed-in')
-  const subject = client.snapshot().claims?.sub
-  byId('who-name').textContent = people.find(({ id }) => id === subject)?.name ?? subject ?? ''
+  say('')
+  const { sub: subject = '', scope = '', sid } = client.snapshot().claims ?? {}
+  sessionId = sid
+  byId('who-name').textContent = people.find(({ id }) => id === subject)?.name ?? subject
   const { signal } = session
-  const parts = { client, api, demo: config.demo, people, signal, say, tellStory }
-  for (const start of [startNotes, startDevices, startToken, startThief, startAdmin]) start(parts)
-  byId('notes-title').focus()
+  const parts = { client, api, demo: config.demo, people, signal, say }
+  const isAdmin = scope.split(' ').includes('sessions:admin')
+  showSignedIn(isAdmin)
+  for (const start of [startNotes, startDevices, startToken, startThief]) start(parts)
+  if (isAdmin) startAdmin(parts)
 })
 
 let isLeaving = false
-client.addEventListener('signed-out', () => {
+client.addEventListener('signed-out', async () => {
   session.abort()
-  show('signed-out')
-  byId('ended').hidden = isLeaving
-  byId('ended-why').textContent =
-    'This session was ended: on another of your devices, by an administrator, or because a ' +
-    'refresh token was used twice.'
+  showSignedOut()
   say(isLeaving ? 'You have signed out.' : '')
-  byId(isLeaving ? 'sign-in-title' : 'ended-title').focus()
-  isLeaving = false
+  if (isLeaving) {
+    isLeaving = false
+    byId('sign-in-title').focus()
+    return
+  }
+  byId('ended').hidden = false
+  byId('ended-why').textContent = ''
+  byId('ended-story').hidden = true
+  byId('ended-title').focus()
+  const { reason, text } = await findGoodbye(sessionId)
+  byId('ended-why').textContent = text
+  if (reason === 'reused') await tellTheft()
 })
 
 byId('sign-out').addEventListener('click', async () => {
   isLeaving = true
-  await client.signOut()
+  try {
+    await client.signOut()
+  } catch {
+    isLeaving = false
+    say('The login service is away. You are still signed in.')
+  }
 })
 
 startSignIn(client, people)
 // Without the hint every first visit would ask for a token in vain.
 if (config.hasSession) await takeUp()
-else show('signed-out')
+else showSignedOut()
 
 /** Takes up the session of the cookie, or tries again where the login service cannot tell. */
 async function takeUp() {
   try {
-    if (!(await client.resume())) show('signed-out')
+    if (!(await client.resume())) showSignedOut()
   } catch {
-    show('signed-out')
+    showSignedOut()
     say('The login service cannot tell whether you are signed in. Trying again …')
     setTimeout(takeUp, 2000)
   }
 }
 
-/** @param {'signed-in' | 'signed-out'} view */
-function show(view) {
-  byId('signed-in').hidden = view !== 'signed-in'
-  byId('who').hidden = view !== 'signed-in'
-  byId('signed-out').hidden = view !== 'signed-out'
-  byId('ended').hidden = true
-  say('')
-}
-
 /** @param {string} text */
 function say(text) {
   byId('status').textContent = text
-}
-
-/** @param {string[]} lines */
-function tellStory(lines) {
-  const list = byId('ended-story')
-  list.hidden = lines.length === 0
-  list.replaceChildren(
-    ...lines.map((line) => {
-      const item = document.createElement('li')
-      item.textContent = line
-      return item
-    }),
-  )
 }

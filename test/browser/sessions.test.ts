@@ -1,6 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { momentOfSignOut, press, setStage, signIn, type Stage } from './stage.ts'
+import {
+  momentOfSignOut,
+  openAdmin,
+  press,
+  pressAndConfirm,
+  setStage,
+  signIn,
+  type Stage,
+} from './stage.ts'
 
 let stage: Stage
 
@@ -76,7 +84,7 @@ describe('signing in', () => {
     await tab.getByText('Live from API server').waitFor()
     await page.getByRole('button', { name: 'Sign out', exact: true }).click()
     await page.getByText('You have signed out.').waitFor()
-    await tab.getByText('You have been signed out').waitFor()
+    await tab.getByText('You have signed out in another tab').waitFor()
     expect(await page.context().cookies()).toEqual([])
   })
 
@@ -181,16 +189,21 @@ describe('being thrown out', () => {
   test('a kick-out is seen on the other page in under a second, by itself', async () => {
     const [ada, ben] = [await stage.signedIn('Ada'), await stage.signedIn('Ben')]
     const cleo = await stage.signedIn('Cleo')
-    await ada.getByText('Reason, for the record').waitFor()
-    await ada.getByLabel('Reason').fill('left the company')
+    await openAdmin(ada)
     const moment = momentOfSignOut(ben)
-    const pressedAt = await press(ada, 'Kick out Ben')
+    const pressedAt = await pressAndConfirm(ada, 'Kick out Ben', {
+      yes: 'Yes, kick out Ben',
+      reason: 'left the company',
+    })
     const elapsedMs = (await moment) - pressedAt
     console.log(`kick-out to page change: ${elapsedMs} ms`)
     expect(elapsedMs).toBeLessThan(1000)
-    await ada.getByText(/Ben is out: in force on 1 of 1 server after \d+ ms/).waitFor()
+    const outcome = /Ben is out: in force on 1 of 1 server after \d+ ms/
+    await ada.locator('#status').getByText(outcome).waitFor()
     await ada.locator('#kick-outs').getByText('left the company').waitFor()
     expect(await ben.evaluate(() => document.activeElement?.id)).toBe('ended-title')
+    await ben.getByText('An administrator has signed you out').waitFor()
+    expect(await ben.locator('#ended').textContent()).not.toContain('left the company')
     expect(await isSignedIn(cleo)).toBe(true)
     await signIn(ben, 'Ben')
     expect(await isSignedIn(ben)).toBe(true)
@@ -204,8 +217,9 @@ describe('being thrown out', () => {
       await page.getByLabel('Name of this device').fill(device)
       await signIn(page, 'Ben')
     } // prettier-ignore
-    await press(ada, "End the session of Ben's Phone")
-    await phone.getByText('You have been signed out').waitFor()
+    await openAdmin(ada)
+    await pressAndConfirm(ada, "End the session of Ben's Phone", { yes: 'Yes, end it' })
+    await phone.getByText('An administrator has signed you out').waitFor()
     expect(await isSignedIn(laptop)).toBe(true)
   })
 
@@ -219,12 +233,18 @@ describe('being thrown out', () => {
     const pressedAt = await press(laptop, 'Sign out Phone')
     expect((await moment) - pressedAt).toBeLessThan(1000)
     await laptop.getByText('Phone is signed out.').waitFor()
+    await phone.getByText('from another of your devices').waitFor()
     expect(await isSignedIn(laptop)).toBe(true)
   })
 
   test('a stolen cookie, used, throws out the thief and the victim', async () => {
     const page = await stage.signedIn('Ben')
     await press(page, 'Let a thief copy my cookie')
+    // The reader sets the pace: nothing ends before the page refreshes.
+    await page.locator('#theft-story').getByText('read the notes (200)').waitFor()
+    expect(await isSignedIn(page)).toBe(true)
+    await press(page, 'Refresh, as this page soon would')
+    await page.getByText('somebody else had a copy of it').waitFor()
     const story = page.locator('#ended-story')
     await story.getByText('refreshing is refused (400), and so is reading (401)').waitFor()
     expect(await story.getByText('refreshed with it (200)').isVisible()).toBe(true)

@@ -89,6 +89,24 @@ export async function signIn(page: Page, name: string): Promise<void> {
   await page.getByText('Live from API server').waitFor()
 }
 
+/** The admin's view of a page that is signed in as one. */
+export async function openAdmin(page: Page): Promise<void> {
+  await page.getByRole('link', { name: 'Admin' }).click()
+  await page.getByRole('heading', { name: 'Who is signed in where' }).waitFor()
+  await page.locator('#sessions li').first().waitFor()
+}
+
+/** Presses a button that asks first, and says yes. Resolves to when, by the machine's clock. */
+export async function pressAndConfirm(
+  page: Page,
+  name: string,
+  { yes, reason = '' }: { yes: string; reason?: string },
+): Promise<number> {
+  await press(page, name)
+  await page.getByLabel('Reason, for the record').fill(reason)
+  return press(page, yes)
+}
+
 /** Resolves to when the page has turned into the sign-in page by itself, by the machine's clock. */
 export async function momentOfSignOut(page: Page): Promise<number> {
   return page.evaluate(async () => {

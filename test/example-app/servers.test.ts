@@ -98,6 +98,34 @@ describe('the login service', () => {
   })
 })
 
+describe('what ended a session', () => {
+  const reasonOf = async (sessionId: string): Promise<unknown> => {
+    const answer = await fetch(`${servers.loginUrl}/goodbye/${sessionId}`)
+    return ((await answer.json()) as { reason?: unknown }).reason
+  }
+
+  test('is told to whoever knows its id, before the kick-out has answered too', async () => {
+    const ben = await signIn('ben')
+    const early = reasonOf(ben.sessionId)
+    await servers.issuer.kickOut({ subject: 'ben' })
+    expect(await early).toBe('kicked_out')
+    expect(await reasonOf(ben.sessionId)).toBe('kicked_out')
+  })
+
+  test('is not known of a session that goes on', async () => {
+    const { sessionId } = await signIn('ben')
+    expect(await reasonOf(sessionId)).toBeUndefined()
+  })
+})
+
+test('how far behind each server was is for admins only', async () => {
+  const ask = async (who: SignedIn) =>
+    fetch(`${servers.loginUrl}/admin/staleness`, { headers: bearer(who) })
+  expect((await ask(await signIn('ben'))).status).toBe(403)
+  const answer = await ask(await signIn('ada'))
+  expect(await answer.json()).toMatchObject({ every_ms: 2000 })
+})
+
 describe('the API', () => {
   const api = () => servers.apiUrls[0]!
 
