@@ -95,6 +95,7 @@ export default defineConfig(
         'location',
         'navigator',
         'sessionStorage',
+        'WebSocket',
         'window',
       ),
     },

@@ -14,7 +14,8 @@ export function contentSecurity(apiUrls: readonly string[]): RequestHandler {
         scriptSrc: ["'self'"],
         styleSrc: ["'self'"],
         imgSrc: ["'self'"],
-        connectSrc: ["'self'", ...apiUrls],
+        // The event stream and the WebSocket of each API.
+        connectSrc: ["'self'", ...apiUrls, ...apiUrls.map((url) => url.replace(/^http/, 'ws'))],
         baseUri: ["'none'"],
         formAction: ["'none'"],
         frameAncestors: ["'none'"],

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createIssuer, generateSigningKey, type Issuer } from 'express-kickout/issuer'
 import { createApi } from './api.ts'
+import { liveSocket } from './live-socket.ts'
 import { createLoginService } from './login-service.ts'
 import { Notebook } from './notebook.ts'
 import { SessionEnds } from './session-ends.ts'
@@ -73,9 +74,11 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
 
   const notebook = new Notebook()
   const guards = [loginService.guard]
+  const stopSockets: (() => void)[] = []
   for (const { server, url } of apis) {
+    const name = new URL(url).host
     const api = createApi({
-      name: new URL(url).host,
+      name,
       issuer: login.url,
       audience,
       revocations: state.revocationsForApi(issuer, login.url),
@@ -86,6 +89,10 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     })
     server.on('request', api.app)
     guards.push(api.guard)
+    const { guard } = api
+    stopSockets.push(
+      liveSocket({ server, guard, notebook, serverName: name, pageOrigin: login.url }),
+    )
   }
   await Promise.all(guards.map(async (guard) => guard.ready()))
 
@@ -94,6 +101,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     apiUrls,
     issuer,
     async close() {
+      for (const stop of stopSockets) stop()
       for (const { server } of [login, ...apis]) {
         server.close()
         server.closeAllConnections()

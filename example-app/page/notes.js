@@ -1,10 +1,12 @@
 import { byId, clock, field, fill, row } from './dom.js'
 import { followEvents } from './event-stream.js'
+import { followSocket } from './live-socket.js'
 
 /** Notes, as the API keeps them, and each new one the moment somebody adds it. @param {import('./main.js').Session} session */
 export function startNotes({ client, api, people, signal, say }) {
   const list = byId('notes')
   const live = byId('live')
+  const liveSocket = byId('live-socket')
   /** @type {HTMLFormElement} */
   const form = byId('add-note')
   const error = byId('add-note-error')
@@ -24,22 +26,40 @@ export function startNotes({ client, api, people, signal, say }) {
     return row({ title: note.text, detail: `${author}, ${clock(note.at)}` })
   }
 
-  /** @param {string} state @param {string} text */
-  function showLive(state, text) {
-    live.dataset.state = state
-    live.textContent = text
+  /** @param {HTMLElement} line @param {string} state @param {string} text */
+  function showLive(line, state, text) {
+    line.dataset.state = state
+    line.textContent = text
   }
 
-  showLive('waiting', 'Connecting …')
+  showLive(live, 'waiting', 'Connecting …')
   void followEvents(client, `${api}/live`, {
     signal,
     onEvent(type, data) {
       // Whatever was added while nobody listened is in the list.
-      if (type === 'open') showLive('open', `Live from API server ${data.server}`)
+      if (type === 'open') showLive(live, 'open', `Live from API server ${data.server}`)
       load().catch(() => undefined)
     },
     onEnd() {
-      showLive('waiting', 'The API server is away. Trying again …')
+      showLive(live, 'waiting', 'The API server is away. Trying again …')
+    },
+  })
+
+  // The same feed once more, to show both ways; a page of yours needs one of them.
+  let heard = 0
+  const showHeard = () => showLive(liveSocket, 'open', `Over a WebSocket too: ${heard} heard`)
+  byId('ended-socket').textContent = ''
+  showLive(liveSocket, 'waiting', 'Connecting a WebSocket …')
+  void followSocket(client, `${api.replace(/^http/, 'ws')}/live`, {
+    signal,
+    onMessage({ type }) {
+      if (type === 'note') heard++
+      showHeard()
+    },
+    onClose(code, reason) {
+      const how = `The WebSocket was closed with ${code}${reason && ` (${reason})`}.`
+      showLive(liveSocket, 'waiting', how)
+      byId('ended-socket').textContent = how
     },
   })
 

@@ -1,4 +1,6 @@
 import type { Servers } from '../servers.ts'
+import { once } from 'node:events'
+import { WebSocket } from 'ws'
 import { demoPasswords } from '../people.ts'
 import { expectEqual } from './narrator.ts'
 
@@ -94,5 +96,26 @@ export class Device {
     for (const answer of answers) expectEqual('the event stream opens', answer.status, 200)
     const ends = Promise.all(answers.map(async (answer) => answer.text()))
     return { closed: ends.then(() => performance.now()) }
+  }
+
+  /**
+   * Opens one WebSocket on each API server, with the token as a subprotocol, as a page does. `closed` resolves when the last
+   * of them was closed, with the codes.
+   */
+  async openSockets(): Promise<{ closed: Promise<{ at: number; codes: string }> }> {
+    const sockets = this.#servers.apiUrls.map(
+      (api) =>
+        new WebSocket(`${api.replace(/^http/, 'ws')}/live`, [
+          'notes.v1',
+          `bearer.${this.tokens.access_token}`,
+        ]),
+    )
+    await Promise.all(sockets.map(async (socket) => once(socket, 'message')))
+    const ends = sockets.map(async (socket) => (await once(socket, 'close')) as [number])
+    const closed = Promise.all(ends).then((codes) => ({
+      at: performance.now(),
+      codes: [...new Set(codes.map(([code]) => code))].join('/'),
+    }))
+    return { closed }
   }
 }

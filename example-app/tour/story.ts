@@ -84,8 +84,9 @@ export async function tellStory(servers: Servers): Promise<void> {
   })
 
   await laptop.signIn()
-  await step('Ada kicks Ben out: every device, every server, every open stream', async () => {
+  await step('Ada kicks Ben out: every device, every server, every open connection', async () => {
     const { closed } = await phone.openStreams()
+    const sockets = await laptop.openSockets()
     const startedAt = performance.now()
     const answer = await ada.call(`${servers.loginUrl}/admin/kick-outs`, {
       method: 'POST',
@@ -97,10 +98,13 @@ export async function tellStory(servers: Servers): Promise<void> {
     expectEqual('the laptop reads', await laptop.readNotes(), '401')
     expectEqual('the phone reads', await phone.readNotes(), '401')
     const cutAfter = duration((await closed) - startedAt)
+    const { at, codes } = await sockets.closed
+    expectEqual('how the WebSockets were closed', codes, '4401')
     expectEqual('the laptop refreshes', (await laptop.refresh()).status, 400)
     return (
       `in force on ${result.confirmed} of ${result.servers} servers after ${duration(result.elapsed_ms)}, ` +
-      `streams cut after ${cutAfter}, ${result.sessions_ended} sessions ended`
+      `streams cut after ${cutAfter}, WebSockets closed with ${codes} after ${duration(at - startedAt)}, ` +
+      `${result.sessions_ended} sessions ended`
     )
   })
 

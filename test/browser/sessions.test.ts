@@ -110,6 +110,23 @@ describe('notes', () => {
     await ben.locator('#notes').getByText('Order punched cards').waitFor()
   })
 
+  test('are told over a WebSocket too, which a refresh does not close', async () => {
+    const page = await stage.browser.newPage()
+    const sockets: string[] = []
+    page.on('websocket', (socket) => {
+      sockets.push(socket.url())
+      socket.on('close', () => sockets.push('closed'))
+    })
+    await page.goto(stage.loginUrl)
+    await signIn(page, 'Ada')
+    await page.getByText('Over a WebSocket too: 0 heard').waitFor()
+    await press(page, 'Refresh now')
+    await page.getByText('Refreshed at').waitFor()
+    await addNote(page, 'Tell it twice')
+    await page.getByText('Over a WebSocket too: 1 heard').waitFor()
+    expect(sockets).toEqual([`${stage.apiUrls[0]!.replace('http', 'ws')}/live`])
+  })
+
   test('adding without the scope is refused, visibly', async () => {
     const cleo = await stage.signedIn('Cleo')
     await cleo.getByLabel('New note').fill('May I?')
@@ -203,6 +220,7 @@ describe('being thrown out', () => {
     await ada.locator('#kick-outs').getByText('left the company').waitFor()
     expect(await ben.evaluate(() => document.activeElement?.id)).toBe('ended-title')
     await ben.getByText('An administrator has signed you out').waitFor()
+    await ben.locator('#ended').getByText('closed with 4401 (revoked)').waitFor()
     expect(await ben.locator('#ended').textContent()).not.toContain('left the company')
     expect(await isSignedIn(cleo)).toBe(true)
     await signIn(ben, 'Ben')

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { WebSocket } from 'ws'
 import { demoPasswords } from '../../example-app/people.ts'
 import { type Servers, startServers } from '../../example-app/servers.ts'
 
@@ -49,7 +51,8 @@ describe('the login service', () => {
     const policy = answer.headers.get('content-security-policy') ?? ''
     expect(policy).toContain("default-src 'none'")
     expect(policy).toContain("script-src 'self'")
-    expect(policy).toContain(`connect-src 'self' ${servers.apiUrls[0]!}`)
+    const [api = ''] = servers.apiUrls
+    expect(policy).toContain(`connect-src 'self' ${api} ${api.replace('http', 'ws')};`)
     expect(policy).not.toMatch(/unsafe-inline|unsafe-eval|\*/)
     const page = await answer.text()
     expect(page).not.toMatch(/<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=/)
@@ -164,6 +167,83 @@ describe('the API', () => {
     while (!(await reader.read()).done); // ends, or the test does
     expect((await fetch(`${api()}/notes`, { headers: bearer(ben) })).status).toBe(401)
     expect((await fetch(`${api()}/notes`, { headers: bearer(ada) })).status).toBe(200)
+  })
+})
+
+describe('the WebSocket of the API', () => {
+  const connect = (token: string, options: { origin?: string } = {}): WebSocket => {
+    const url = `${servers.apiUrls[0]!.replace('http', 'ws')}/live`
+    return new WebSocket(url, ['notes.v1', `bearer.${token}`], options)
+  }
+  const messageOf = async (socket: WebSocket): Promise<unknown> => {
+    const [data] = (await once(socket, 'message')) as [Buffer]
+    return JSON.parse(data.toString())
+  }
+  const refusalOf = async (socket: WebSocket): Promise<unknown> => {
+    const [, { statusCode }] = (await once(socket, 'unexpected-response')) as [
+      unknown,
+      { statusCode: number },
+    ]
+    socket.once('error', () => undefined).terminate()
+    return statusCode
+  }
+
+  test('lets in by a token as a subprotocol, pages of one origin only', async () => {
+    const { accessToken } = await signIn('cleo')
+    expect(await refusalOf(connect('no-token'))).toBe(401)
+    const foreign = connect(accessToken, { origin: 'http://elsewhere.example' })
+    expect(await refusalOf(foreign)).toBe(403)
+    const socket = connect(accessToken, { origin: servers.loginUrl })
+    expect(await messageOf(socket)).toEqual({ type: 'open', server: expect.any(String) })
+    expect(socket.protocol).toBe('notes.v1')
+    socket.close()
+    await once(socket, 'close')
+  })
+
+  test('tells new notes, and is closed with 4401 by a kick-out', async () => {
+    const [ada, ben] = [await signIn('ada'), await signIn('ben')]
+    const socket = connect(ben.accessToken)
+    await messageOf(socket)
+    const news = messageOf(socket)
+    await post(`${servers.apiUrls[0]!}/notes`, { text: 'Over here' }, bearer(ada))
+    expect(await news).toMatchObject({ type: 'note', note: { by: 'ada', text: 'Over here' } })
+    const closed = once(socket, 'close')
+    await servers.issuer.kickOut({ subject: 'ben' })
+    const [code, reason] = (await closed) as [number, Buffer]
+    expect([code, reason.toString()]).toEqual([4401, 'revoked'])
+  })
+
+  test('needs the scope of reading', async () => {
+    const tokens = await servers.issuer.startSession({ subject: 'dan', scope: 'notes:write' })
+    const socket = connect(tokens.access_token)
+    const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
+    expect([code, reason.toString()]).toEqual([1008, 'insufficient_scope'])
+  })
+
+  test('goes on with a refreshed token, and not with one of somebody else', async () => {
+    const cleo = await signIn('cleo')
+    const socket = connect(cleo.accessToken)
+    await messageOf(socket)
+    const answer = await fetch(`${servers.loginUrl}/token`, {
+      method: 'POST',
+      headers: { Cookie: cleo.cookie, Origin: servers.loginUrl },
+      body: new URLSearchParams({ grant_type: 'refresh_token' }),
+    })
+    const { access_token: next } = (await answer.json()) as { access_token: string }
+    // Revoking the first token closes nothing once the second has taken its place.
+    socket.send(JSON.stringify({ token: next }))
+    socket.send('no JSON')
+    socket.ping()
+    await once(socket, 'pong')
+    const body = new URLSearchParams({ token: cleo.accessToken })
+    await fetch(`${servers.loginUrl}/revoke`, { method: 'POST', body })
+    const ada = await signIn('ada')
+    const news = messageOf(socket)
+    await post(`${servers.apiUrls[0]!}/notes`, { text: 'Still there?' }, bearer(ada))
+    expect(await news).toMatchObject({ type: 'note' })
+    socket.send(JSON.stringify({ token: ada.accessToken }))
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(4401)
   })
 })
 
