@@ -80,6 +80,7 @@ export default defineConfig(
   },
   {
     files: ['**/*.{cjs,js,mjs}'],
+    rules: { 'no-unused-vars': ['error', { argsIgnorePattern: '^_' }] },
     languageOptions: { globals: readonly(...Object.getOwnPropertyNames(globalThis)) },
   },
   {

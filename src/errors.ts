@@ -5,6 +5,7 @@
  * the RFC's code does. Neither ever holds a token, a cookie or a secret.
  */
 
+/** Says of which kind an error is, to every copy of the package in the process. No request can spell a symbol. */
 const brand = Symbol.for('express-kickout.error')
 
 /** Why a request was refused (401, 403, 400). Bounded, so that it can be a metric label. */

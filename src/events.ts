@@ -142,6 +142,11 @@ export type EventFacts<Event> = Event extends unknown ? Omit<Event, 'at'> : neve
 
 export type Emit<Event> = (event: EventFacts<Event>) => void
 
+/** A promise of any make: that of another realm, such as a sandbox of Jest, is no `instanceof Promise`. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}
+
 /** Sends events to the listener of an option, and to whatever listens beside it. */
 export interface EventSource<Event> extends Emit<Event> {
   /** Adds a listener. Returns the way to remove it. */
@@ -160,7 +165,7 @@ export function emitterOf<Event extends { at: number }>(
     for (const heard of listeners) {
       try {
         const answer = heard({ ...facts, at: Date.now() } as unknown as Event)
-        if (answer instanceof Promise) answer.catch(() => undefined)
+        if (isThenable(answer)) answer.then(undefined, () => undefined)
       } catch {
         // A listener's failure is its own.
       }

@@ -1,4 +1,4 @@
-import { type KickOutTarget, TargetError } from '../revocation/target.ts'
+import { isTargetError, type KickOutTarget } from '../revocation/target.ts'
 
 const targetFields = ['issuer', 'subject', 'session', 'token', 'client', 'everyone'] as const
 
@@ -51,6 +51,6 @@ export function readKickOutRequest(body: unknown): { target: KickOutTarget; reas
 /** A wrong target, in the words of an HTTP answer. */
 export function toFieldError(error: unknown): FieldError | undefined {
   if (error instanceof FieldError) return error
-  if (!(error instanceof TargetError)) return undefined
+  if (!isTargetError(error)) return undefined
   return new FieldError(error.field, error.message.slice(error.message.indexOf('" ') + 2))
 }

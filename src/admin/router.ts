@@ -19,7 +19,7 @@ import {
   type KickOutQuery,
   type KickOutResult,
   type Revocations,
-  UnknownKickOutError,
+  isUnknownKickOutError,
 } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
 import { FieldError, readKickOutRequest, toFieldError } from './kick-out-request.ts'
@@ -231,7 +231,7 @@ async function getKickOuts(administered: Administered, req: Request): Promise<ob
   const { kickOuts, next } = await administered.revocations
     .listKickOuts(query)
     .catch((error: unknown) => {
-      if (error instanceof UnknownKickOutError)
+      if (isUnknownKickOutError(error))
         throw new FieldError('before', 'names no kick-out that is still kept')
       throw error
     })

@@ -1,6 +1,6 @@
 import type { AccessTokenClaims } from '../auth.ts'
 import type { Clock } from '../clock.ts'
-import { AuthError, UnavailableError } from '../errors.ts'
+import { AuthError, isUnavailableError, UnavailableError } from '../errors.ts'
 import type { RevocationVerdict } from '../revocation/revocation.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { assertB64token } from './bearer.ts'
@@ -35,7 +35,7 @@ function assertNotRevoked(verdict: RevocationVerdict | undefined): void {
 
 /** Whatever a foreign implementation throws, a check that did not happen is our failure, never the client's. */
 function toUnavailable(error: unknown): unknown {
-  if (error instanceof UnavailableError) return error
+  if (isUnavailableError(error)) return error
   return new UnavailableError('revocations', 'The revocation check failed', {
     retryAfterSeconds,
     cause: error,

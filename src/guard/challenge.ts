@@ -1,4 +1,4 @@
-import { AuthError, type UnavailableError } from '../errors.ts'
+import { type AuthError, isUnavailableError, type UnavailableError } from '../errors.ts'
 import type { Scheme } from './bearer.ts'
 
 /** What a challenge says about this resource server. */
@@ -113,10 +113,9 @@ export function writeErrorHeaders(
   settings: ChallengeSettings,
   facts?: ChallengeFacts,
 ): void {
-  if (error instanceof AuthError) {
-    const challenge = { 'WWW-Authenticate': toChallenge(error, settings, facts) }
-    error.headers = { ...error.headers, ...challenge }
-  }
+  if (isUnavailableError(error)) return
+  const challenge = { 'WWW-Authenticate': toChallenge(error, settings, facts) }
+  error.headers = { ...error.headers, ...challenge }
 }
 
 /** Puts the headers that belong to an error on the response, and on the error for handlers that build their own response. */

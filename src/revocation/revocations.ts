@@ -127,13 +127,21 @@ export interface KickOutPage {
   readonly next?: string
 }
 
+const unknownKickOutMark = Symbol.for('express-kickout.unknown-kick-out-error')
+
 /** A `before` that names no kick-out that is still kept. */
 export class UnknownKickOutError extends TypeError {
   override readonly name = 'TypeError'
+  readonly [unknownKickOutMark] = true
 
   constructor() {
     super('listKickOuts: "before" names no kick-out that is still kept')
   }
+}
+
+/** Whether an error is an {@link UnknownKickOutError}, across copies of the package. */
+export function isUnknownKickOutError(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && unknownKickOutMark in error
 }
 
 /** One live resource server. */

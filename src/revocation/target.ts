@@ -30,15 +30,23 @@ export interface ResolvedTarget {
   readonly expiresAtMs?: number
 }
 
+const targetMark = Symbol.for('express-kickout.target-error')
+
 /** A wrong target; `field` is what an HTTP answer names. */
 export class TargetError extends TypeError {
   override readonly name = 'TypeError'
+  readonly [targetMark] = true
   readonly field: string
 
   constructor(field: string, expectation: string) {
     super(`kickOut: "${field}" ${expectation}`)
     this.field = field
   }
+}
+
+/** Whether an error is a {@link TargetError}, across copies of the package. */
+export function isTargetError(error: unknown): error is TargetError {
+  return typeof error === 'object' && error !== null && targetMark in error
 }
 
 const idExpectation = `must be a non-empty string of at most ${maxIdentifierLength} well-formed characters`

@@ -2,6 +2,7 @@ import type { Auth } from '../auth.ts'
 import { AuthError, isAuthError } from '../errors.ts'
 import type { AuthenticatedRequest } from '../guard/middleware.ts'
 import type { GuardContext } from '../guard/request-auth.ts'
+import { onePerProcess } from '../one-per-process.ts'
 import type { ConnectionGuard } from './guard-of-connections.ts'
 import type { CloseCause, ConnectionSettings } from './options.ts'
 import { staleWatchOf } from './stale-watch.ts'
@@ -152,15 +153,16 @@ export class Connection implements GuardedConnection {
   }
 }
 
-const connections = new WeakMap<object, GuardedConnection>()
+const connections = () =>
+  onePerProcess('connections', () => new WeakMap<object, GuardedConnection>())
 
 /** Lets {@link getConnection} find the connection by the library's socket. */
 export function keepConnection(socket: object, connection: GuardedConnection): void {
-  connections.set(socket, connection)
+  connections().set(socket, connection)
 }
 
 export function findConnection(socket: object): GuardedConnection | undefined {
-  return connections.get(socket)
+  return connections().get(socket)
 }
 
 /**
@@ -170,7 +172,7 @@ export function findConnection(socket: object): GuardedConnection | undefined {
  * @throws Error when the connection was not let in by this package
  */
 export function getConnection(socket: object): GuardedConnection {
-  const connection = connections.get(socket)
+  const connection = connections().get(socket)
   if (!connection) {
     throw new Error(
       'getConnection: this socket was not let in by acceptUpgrades, socketIoAuth or graphqlWsAuth',

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { onePerProcess } from '../one-per-process.ts'
 import { refuse } from './refusal.ts'
 
 type UpgradeListener = (req: IncomingMessage, socket: Duplex, head: Buffer) => void
@@ -69,10 +70,12 @@ class UpgradeRoutes {
   }
 }
 
-const routesOf = new WeakMap<HttpServerLike, UpgradeRoutes>()
+const routesOfServers = () =>
+  onePerProcess('upgrade-routes', () => new WeakMap<HttpServerLike, UpgradeRoutes>())
 
 /** Hands the upgrades of a path over. Returns the way to stop that. */
 export function addRoute(server: HttpServerLike, route: Route): () => void {
+  const routesOf = routesOfServers()
   let routes = routesOf.get(server)
   if (!routes) {
     routes = new UpgradeRoutes(server)

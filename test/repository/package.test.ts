@@ -35,6 +35,7 @@ const CONSUMERS: Peers[] = [
       express: 'express',
       ioredis: 'ioredis',
       '@opentelemetry/api': '@opentelemetry/api',
+      ws: 'ws',
     },
     types: { '@types/express': '^5.0.0' },
   },
@@ -44,6 +45,7 @@ const CONSUMERS: Peers[] = [
       express: 'express4',
       ioredis: 'ioredis5',
       '@opentelemetry/api': '@opentelemetry/api',
+      ws: 'ws',
     },
     types: { '@types/express': '^4.17.21' },
   },
@@ -239,6 +241,16 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const { stdout } = await run('node', args, folderOf(consumer))
     const given = JSON.parse(stdout) as Record<string, { imported: string[]; required: string[] }>
     for (const entry of entries) expect(given[entry]!.required).toEqual(given[entry]!.imported)
+  })
+
+  test('there is one copy in a process', async () => {
+    const { stdout } = await run('node', ['one-copy.mjs', ...entries], folderOf(consumer))
+    expect(stdout).toBe('one copy\n')
+  })
+
+  const hasSockets = 'ws' in consumer.packages
+  ;(hasSockets ? test : test.skip)('two copies work with each other', async () => {
+    await run('node', [withoutRequireOfEsm, 'two-copies.mjs'], folderOf(consumer))
   })
 
   test('guards a route and kicks out, prints nothing, keeps no process alive', async () => {

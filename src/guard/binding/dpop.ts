@@ -2,7 +2,8 @@ import type { Clock } from '../../clock.ts'
 import { Nonces } from '../../dpop/nonces.ts'
 import { InvalidProof, ProofVerifier, type VerifiedProof } from '../../dpop/proof.ts'
 import { normalizeTargetUri } from '../../dpop/target-uri.ts'
-import { AuthError, UnavailableError } from '../../errors.ts'
+import { AuthError, isUnavailableError, UnavailableError } from '../../errors.ts'
+import { onePerProcess } from '../../one-per-process.ts'
 import { isLoopbackHost } from '../../options.ts'
 import { headerValues } from '../../raw-headers.ts'
 import type { ReplayStore } from '../../replay/replay-store.ts'
@@ -17,7 +18,7 @@ export interface DpopDeps {
 const namespace = 'dpop'
 
 /** What each request has claimed. A second guard on its way, or the same one again, must not take it for a replay. */
-const claimedBy = new WeakMap<object, string>()
+const claimedBy = () => onePerProcess('claimed-proofs', () => new WeakMap<object, string>())
 
 function invalidProof(message: string): AuthError {
   return new AuthError('invalid_dpop_proof', 'proof', message)
@@ -58,7 +59,7 @@ function isOfThisMachine(uri: string, req: PresentingRequest, path: string): boo
 
 /** Whatever a store of the application throws, a claim that was not made is our failure, never the client's. */
 function toUnavailable(error: unknown): unknown {
-  if (error instanceof UnavailableError) return error
+  if (isUnavailableError(error)) return error
   return new UnavailableError('replay', 'The replay store failed', { cause: error })
 }
 
@@ -157,7 +158,7 @@ export class DpopBinding {
 
   async #claim({ thumbprint, jti }: VerifiedProof, req: PresentingRequest): Promise<void> {
     const id = `${thumbprint} ${jti}`
-    if (claimedBy.get(req) === id) return
+    if (claimedBy().get(req) === id) return
     let isFirst: unknown
     try {
       isFirst = await this.#replay.claim(namespace, id, this.#proofs.lifetimeMs)
@@ -166,7 +167,7 @@ export class DpopBinding {
     }
     // Anything but `true` refuses, as a store of the application may answer with anything.
     if (isFirst === true) {
-      claimedBy.set(req, id)
+      claimedBy().set(req, id)
       return
     }
     throw new AuthError('invalid_dpop_proof', 'replay', 'The proof was used before')
