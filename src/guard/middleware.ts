@@ -17,8 +17,10 @@ import { IssuerDirectory } from './issuer-directory.ts'
 import {
   findAuth,
   findGuardContext,
+  type GuardContext,
   markAnonymous,
   markGuard,
+  presentedSchemeOf,
   RequestAuth,
   type RequestAuthContext,
   setAuth,
@@ -315,24 +317,40 @@ export function createGuard(settings: GuardSettings, deps: GuardDeps): AuthHandl
   })
 }
 
+/** What an answer of a refusal must not inherit from the answer that was to come. */
+const headersOfBody = ['Content-Length', 'Content-Encoding', 'Content-Disposition', 'ETag']
+
+/** Refuses a request that was let in, while nothing of its answer has been sent. */
+function refuseLate(error: AuthError, context: GuardContext, auth: Auth, res: Response): void {
+  context.rejected(error)
+  for (const name of headersOfBody) res.removeHeader(name)
+  writeHeaders(res, error, context, { scheme: presentedSchemeOf(auth) })
+  res.status(error.status).json(toErrorBody(error))
+}
+
 /**
  * Ends a response that is still open when its token is kicked out or expires: Server-Sent Events, long polls, downloads.
  * Mount it behind `requireAuth()`. A request without `req.auth` (after `credentials: 'optional'`) passes.
  *
- * The connection is closed rather than the response ended where a body of known length is under way, since the client
- * must not take a part of it for all of it.
+ * Where nothing of the answer has been sent, the answer is the 401 of the guard. Where a body of known length is under way,
+ * the connection is closed rather than the response ended, since the client must not take a part of it for all of it.
+ *
+ * A handler that sets headers afterwards gets `ERR_HTTP_HEADERS_SENT` from Node, as of every response that has ended. It can
+ * stop its work with `auth.signal`.
  */
 export function cutOnKickOut(): RouteHandler {
   return function cutOnKickOut(req, res, next) {
     const auth = findAuth(req)
-    if (!auth) {
-      if (findGuardContext(req)) next()
+    const context = findGuardContext(req, auth)
+    if (!auth || !context) {
+      if (context) next()
       else next(new Error('cutOnKickOut: there is no requireAuth() in front of this route'))
       return
     }
     const { signal } = auth
     const cut = () => {
-      if (res.headersSent && res.hasHeader('Content-Length')) res.destroy()
+      if (!res.headersSent) refuseLate(signal.reason as AuthError, context, auth, res)
+      else if (res.hasHeader('Content-Length')) res.destroy()
       else res.end()
     }
     signal.addEventListener('abort', cut, { once: true })

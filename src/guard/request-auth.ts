@@ -119,6 +119,36 @@ export function findGuardContext(req: object, auth = findAuth(req)): GuardContex
   return auth ? auth[guardMark] : (req as MarkedRequest)[guardMark]
 }
 
+/**
+ * What a guard lends to those that check tokens with it beside its handler.
+ *
+ * @throws TypeError where it is no guard of ours
+ */
+export function contextOf(where: string, guard: unknown): GuardContext {
+  const context =
+    typeof guard === 'function' || (typeof guard === 'object' && guard !== null)
+      ? findGuardContext(guard)
+      : undefined
+  if (!context) throw new TypeError(`${where}: the guard must be what requireAuth() returned`)
+  return context
+}
+
+/**
+ * The same `Auth` with all of its properties its own, for libraries that copy it (`{ ...auth }`): a copy has no getters of a
+ * class. A copy makes the `signal` at once.
+ */
+export function withOwnProperties(auth: Auth): Auth {
+  const { resource } = auth
+  return Object.freeze({
+    ...auth,
+    ...(resource && { resource }),
+    get signal() {
+      return auth.signal
+    },
+    [guardMark]: findGuardContext({ auth }),
+  })
+}
+
 /** The scheme that a token was accepted with: a guard lets a token that is bound to a key in with `DPoP` only. */
 export function presentedSchemeOf(auth: Auth | undefined): Scheme | undefined {
   if (!auth) return undefined

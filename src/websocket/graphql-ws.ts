@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import type { Auth } from '../auth.ts'
 import { isAuthError } from '../errors.ts'
 import { readBearer } from '../guard/bearer.ts'
-import { type GuardContext, setAuth } from '../guard/request-auth.ts'
+import { contextOf, type GuardContext, setAuth } from '../guard/request-auth.ts'
 import { Connection, findConnection, keepConnection } from './connection.ts'
-import { type ConnectionGuard, contextOf, malformed } from './guard-of-connections.ts'
+import { type ConnectionGuard, malformed } from './guard-of-connections.ts'
 import {
   type ConnectionSettings,
   readSubprotocolOptions,

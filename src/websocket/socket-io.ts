@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Auth } from '../auth.ts'
-import type { GuardContext } from '../guard/request-auth.ts'
+import { contextOf, type GuardContext } from '../guard/request-auth.ts'
 import { Connection, keepConnection, type Peer } from './connection.ts'
-import { type ConnectionGuard, contextOf, malformed } from './guard-of-connections.ts'
+import { type ConnectionGuard, malformed } from './guard-of-connections.ts'
 import {
   type ConnectionOptions,
   type ConnectionSettings,

@@ -74,6 +74,29 @@ test('a download of known length is cut off rather than ended, so that it is not
   expect(await cut).toEqual([expect.objectContaining({ code: 'ECONNRESET' })])
 })
 
+test('an answer of which nothing was sent yet is the 401 of the guard, and not an empty success', async () => {
+  let begun: () => void = () => undefined
+  const waits = new Promise<void>((resolve) => (begun = resolve))
+  const { issuer, revocations, url } = await start((_req, res) => {
+    res.set({ 'Content-Length': '1000', 'Content-Encoding': 'gzip', 'X-Frame-Options': 'DENY' })
+    begun()
+  })
+  const answer = fetch(url, {
+    headers: { authorization: `Bearer ${await issuer.token({ subject: 'u1' })}` },
+  })
+  await waits
+  await revocations.kickOut({ subject: 'u1' })
+  const { status, headers, json } = await answer.then(async (res) => ({
+    status: res.status,
+    headers: res.headers,
+    json: await res.json(),
+  }))
+  expect(status).toBe(401)
+  expect(headers.get('www-authenticate')).toMatch(/^Bearer realm="api", error="invalid_token"/)
+  expect(headers.get('x-frame-options')).toBe('DENY')
+  expect(json).toEqual({ error: 'invalid_token', error_description: expect.any(String) })
+})
+
 test('without requireAuth in front it is an error that says so; an optional guard without a token passes', async () => {
   const app = express()
   app.get('/alone', cutOnKickOut(), (_req, res) => void res.end())

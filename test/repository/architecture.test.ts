@@ -51,6 +51,8 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
     // Open connections, of whichever library: its types are structural.
     websocket: { imports: ['root', 'guard'] },
+    // MCP servers, of either version of the SDK: its types are structural.
+    mcp: { imports: ['root', 'guard'] },
     // What other providers say: a logout or a ban there.
     signals: {
       imports: ['root', 'revocation', 'guard/keys/jwks.ts', 'guard/keys/key-set.ts'],

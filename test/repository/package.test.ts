@@ -83,6 +83,7 @@ const NAMES: Record<string, string[]> = {
   'express-kickout/redis': ['redisReplayStore', 'redisRevocations', 'redisStore'],
   'express-kickout/testing': ['createTestIssuer'],
   'express-kickout/websocket': ['acceptUpgrades', 'getConnection', 'graphqlWsAuth', 'socketIoAuth'],
+  'express-kickout/mcp': ['tokenVerifier'],
   'express-kickout/client': ['KickoutClient', 'SignedOutError', 'UnavailableError'],
   'express-kickout/signals': ['backChannelLogout'],
   'express-kickout/augment': [],
@@ -264,7 +265,7 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
     expect(loaded).toContain(`${ours}index.js`)
     const unwanted =
-      /\/express-kickout\/dist\/(redis|issuer|admin|testing|opentelemetry)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
+      /\/express-kickout\/dist\/(redis|postgres|issuer|admin|testing|websocket|mcp|signals|client|opentelemetry)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
   })
 

@@ -34,6 +34,7 @@ import type {
   SessionInfo,
   TokenResponse,
 } from 'express-kickout/issuer'
+import { type McpTokenVerifier, tokenVerifier } from 'express-kickout/mcp'
 import { createTestIssuer } from 'express-kickout/testing'
 
 const app = express()
@@ -56,6 +57,16 @@ app.get('/any', requireAnyScope('a', 'b'), requireClaim('tenant', 't1'), (_req, 
   res.end()
 })
 app.use(authErrorHandler())
+
+class OAuthError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+export const verifier: McpTokenVerifier = tokenVerifier(guard, { OAuthError })
 
 export async function story(): Promise<boolean> {
   await guard.ready()
