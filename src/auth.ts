@@ -6,23 +6,33 @@ import type { JWTHeaderParameters } from 'jose'
  * @see RFC 9068 §2.2
  */
 export interface AccessTokenClaims {
+  /** The issuer, exactly as it was configured. */
   readonly iss: string
+  /** For whom the token was made; one of them is this server. */
   readonly aud: string | string[]
   /** NumericDate, seconds. */
   readonly exp: number
   /** NumericDate, seconds. Always there where the guard has `revocations`. */
   readonly iat?: number
+  /** NumericDate, seconds. */
   readonly nbf?: number
+  /** The user; for a machine its client. */
   readonly sub?: string
+  /** The token's own id. */
   readonly jti?: string
+  /** The client that the token was made for. */
   readonly client_id?: string
+  /** The client at Auth0, Keycloak and Entra ID. */
   readonly azp?: string
   /** The client at Okta. */
   readonly cid?: string
   /** The client at Entra ID, version 1 tokens. */
   readonly appid?: string
+  /** What the token grants, separated by spaces. */
   readonly scope?: string | string[]
+  /** The same, at Okta and Entra ID. */
   readonly scp?: string | string[]
+  /** The session that the token belongs to. */
   readonly sid?: string
   /** Milliseconds by the session store's clock; a kick-out of the user raises it. */
   readonly session_version?: number
@@ -45,13 +55,17 @@ export interface Auth<Claims extends object = AccessTokenClaims> {
   readonly token: string
   /** Of a token that was introspected: `alg` is empty, and nothing else is there. */
   readonly header: JWTHeaderParameters
+  /** The claims, verified and frozen. */
   readonly payload: Claims
+  /** The `iss` claim. */
   readonly issuer: string
+  /** The `sub` claim. */
   readonly subject?: string
   /** The `sid` claim. */
   readonly sessionId?: string
   /** The first there is of `client_id`, `azp`, `cid` (Okta) and `appid` (Entra ID); empty when the token names none. */
   readonly clientId: string
+  /** The members of `scope`, else of `scp`. */
   readonly scopes: FrozenStrings
   /** The `exp` claim, seconds. */
   readonly expiresAt: number

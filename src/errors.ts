@@ -32,6 +32,7 @@ export type AuthErrorReason =
   | 'acr'
   | 'auth_age'
 
+/** The stable code of an {@link AuthError}: the `error` of the JSON body. */
 export type AuthErrorCode =
   | 'missing_token'
   | 'invalid_request'
@@ -121,9 +122,12 @@ const authFacts = {
  * @see RFC 6750 §3.1, RFC 9449 §7.1, RFC 9470 §3
  */
 export class AuthError extends KickoutError {
+  /** Always `AuthError`. */
   override readonly name = 'AuthError'
   declare readonly code: AuthErrorCode
+  /** Why, for logs and metrics. */
   readonly reason: AuthErrorReason
+  /** @internal */
   readonly [brand] = 'auth'
 
   constructor(
@@ -152,9 +156,12 @@ const unavailableDescription = {
  * never 401, since clients throw their session away on a 401.
  */
 export class UnavailableError extends KickoutError {
+  /** Always `UnavailableError`. */
   override readonly name = 'UnavailableError'
   declare readonly code: 'temporarily_unavailable'
+  /** Which dependency failed. */
   readonly reason: UnavailableReason
+  /** @internal */
   readonly [brand] = 'unavailable'
 
   constructor(
@@ -191,10 +198,12 @@ const grantStatus = {
  * @see RFC 6749 §5.2
  */
 export class GrantError extends KickoutError {
+  /** Always `GrantError`. */
   override readonly name = 'GrantError'
   declare readonly code: GrantErrorCode
   /** Why, for events and logs: `reused`, `expired`, `ended`, `client`, … */
   readonly reason: string
+  /** @internal */
   readonly [brand] = 'grant'
 
   constructor(

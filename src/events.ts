@@ -5,13 +5,17 @@ export type GuardEvent =
   | {
       readonly type: 'auth.rejected'
       readonly at: number
+      /** The code of the error. */
       readonly code: AuthErrorCode | 'temporarily_unavailable'
+      /** Why; bounded, so that it can be a metric label. */
       readonly reason: AuthErrorReason | UnavailableReason
     }
   | {
       readonly type: 'jwks.refreshed'
       readonly at: number
+      /** Whose keys. */
       readonly issuer: string
+      /** How many are held now. */
       readonly keys: number
       /** How long fetching them took, discovery included. Absent where nothing was fetched: keys that were given. */
       readonly durationMs?: number
@@ -21,6 +25,7 @@ export type GuardEvent =
   | {
       readonly type: 'jwks.failed'
       readonly at: number
+      /** Whose keys. */
       readonly issuer: string
       /** What happened, without any part of the answer. */
       readonly message: string
@@ -56,8 +61,11 @@ export type RevocationsEvent =
   | {
       readonly type: 'revocations.state'
       readonly at: number
+      /** The state before. */
       readonly from: RevocationsState
+      /** The state now. */
       readonly to: RevocationsState
+      /** How old the proof is, milliseconds. */
       readonly stalenessMs: number
       /** What Redis said, where that is why. */
       readonly message?: string
@@ -65,6 +73,7 @@ export type RevocationsEvent =
   | {
       readonly type: 'revocations.gap'
       readonly at: number
+      /** The partition whose log did not continue. */
       readonly partition: number
       /** What gave it away: `epoch`, `failover`, `regressed`, `sequence`, `entry`, `window`. */
       readonly cause: string
@@ -72,6 +81,7 @@ export type RevocationsEvent =
   | KickOutPublished
   | KickOutFailed
 
+/** How a copy of the kick-outs is doing: `live` is proved fresh, `stale` is older than `maxStalenessMs`. */
 export type RevocationsState = 'starting' | 'live' | 'stale' | 'closed'
 
 /** Why a session ended. */

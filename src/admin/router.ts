@@ -30,6 +30,7 @@ const maxBodySize = '16kb'
 const defaultLimit = 50
 const maxLimit = 1000
 
+/** What `adminRouter` is given. */
 export interface AdminRouterOptions {
   /** Revocations alone: no list of sessions. Exactly one of `revocations` and `issuer` is given. */
   revocations?: Revocations

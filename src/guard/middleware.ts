@@ -35,6 +35,7 @@ import { type VerifiedToken, Verifier, type VerifierSettings } from './token/ver
 
 /** The parts of a request that a guard reads, as Node's `IncomingMessage` has them. */
 export interface AuthenticatedRequest extends PresentingRequest {
+  /** The headers, as Node.js has joined them. */
   readonly headers: { readonly authorization?: string | undefined }
 }
 

@@ -8,6 +8,7 @@ import type { ScopeIncludes } from './scopes.ts'
 
 /** A public key set, RFC 7517 §5. */
 export interface JwksDocument {
+  /** Public JWKs. */
   readonly keys: readonly object[]
 }
 
@@ -23,6 +24,7 @@ export interface ClaimNames {
 
 /** One of several issuers whose tokens are accepted. */
 export interface TrustedIssuer {
+  /** The exact `iss` of its tokens. */
   readonly issuer: string
   /** The guard's `audience` unless given. */
   readonly audience?: string | readonly string[]
@@ -53,6 +55,7 @@ export type IssuerResolver = (
   iss: string,
 ) => TrustedIssuer | undefined | Promise<TrustedIssuer | undefined>
 
+/** What `requireAuth` is given. */
 export interface RequireAuthOptions {
   /** The exact `iss` accepted, several issuers, or a function that decides. From `ISSUER_BASE_URL` unless given. */
   issuer?: string | readonly TrustedIssuer[] | IssuerResolver
@@ -158,6 +161,7 @@ export interface RequireAuthOptions {
    * @defaultValue each scope includes itself alone
    */
   scopeIncludes?: ScopeIncludes
+  /** How long keys are kept, and how often they are asked for. */
   jwksCache?: JwksCacheOptions
   /** Accepts tokens that are bound to a key, and asks for a proof of it with each request (RFC 9449). */
   dpop?: DpopOptions

@@ -39,6 +39,7 @@ export type { TokenResponse } from './tokens/token-response.ts'
 
 /** The part of a request that names the browser's session. */
 export interface CookieRequest {
+  /** The request's headers. */
   readonly headers: { readonly cookie?: string | undefined }
 }
 

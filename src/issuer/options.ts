@@ -51,6 +51,7 @@ export type AssessRisk = (
   request: RefreshFacts,
 ) => 'allow' | 'end' | Promise<'allow' | 'end'>
 
+/** What `createIssuer` is given. */
 export interface IssuerOptions {
   /** The `iss` of its tokens and the base of its URLs: `https:`, or `http:` on a loopback host. */
   issuer: string
@@ -70,6 +71,7 @@ export interface IssuerOptions {
   accessTokenTtlSeconds?: number
   /** Lifts the limits of `accessTokenTtlSeconds`. The revocations' `retentionSeconds` has to follow. */
   dangerouslyAllowAnyAccessTokenTtl?: boolean
+  /** How long sessions live, and how refresh tokens are judged. */
   session?: SessionOptions
   /** Extra claims of access tokens. A `GrantError` that it throws is the answer; any other failure of it is 503. */
   claims?: ExtraClaims
@@ -94,6 +96,7 @@ export interface IssuerOptions {
   cookie?: CookieOptions
   /** Origins of web pages that may call this issuer, exactly as browsers send them. */
   allowedOrigins?: string[]
+  /** Receives logins, refreshes, refusals and ends of sessions; never a token. */
   onEvent?: (event: IssuerEvent) => void
 }
 

@@ -28,7 +28,9 @@ export interface StartSessionInput {
   clientId?: string
   /** For the user to recognise the session by. Longer texts are cut. */
   device?: Device
+  /** How strong the sign-in was, copied into access tokens as `acr`. */
   acr?: string
+  /** The methods of the sign-in, copied into access tokens as `amr`. */
   amr?: string[]
   /** When the user proved who they are, seconds. */
   authTime?: number

@@ -9,6 +9,7 @@ import { createInstruments, type Instruments } from './instruments.ts'
 
 const where = 'instrument'
 
+/** What is measured, and where the metrics go. */
 export interface InstrumentOptions {
   /** What `requireAuth` returned: all guards of the process. Their numbers are added up. */
   guards?: AuthHandler | readonly AuthHandler[]

@@ -12,11 +12,13 @@ import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 
 /** One answer of PostgreSQL. */
 export interface QueryAnswer {
+  /** The rows, as objects by column. */
   readonly rows: readonly unknown[]
 }
 
 /** A client of a pool. */
 export interface PostgresPoolClient {
+  /** Runs one statement with its parameters. */
   query(text: string, values?: unknown[]): Promise<QueryAnswer>
   /** @param destroy - `true`: the connection is closed instead of used again */
   release(destroy?: boolean): void
@@ -24,7 +26,9 @@ export interface PostgresPoolClient {
 
 /** A `pg` Pool, or anything with its `query` and `connect`. It stays the caller's: it is never ended here. */
 export interface PostgresPool {
+  /** Runs one statement with its parameters, on any connection. */
   query(text: string, values?: unknown[]): Promise<QueryAnswer>
+  /** Lends a connection until its `release`. */
   connect(): Promise<PostgresPoolClient>
 }
 
@@ -42,6 +46,7 @@ export interface PostgresLayoutOptions {
    * @defaultValue 90000
    */
   retentionSeconds?: number
+  /** Receives changes of the copy's state and kick-outs, see `RevocationsEvent`. */
   onEvent?: (event: RevocationsEvent) => void
 }
 
@@ -84,6 +89,7 @@ export interface PostgresRevocationsOptions extends PostgresStoreOptions {
   lookupTimeoutMs?: number
 }
 
+/** What `schemaSql` is given. */
 export interface SchemaOptions {
   /**
    * The schema that the tables lie in.

@@ -16,8 +16,11 @@ export type RedisClient = Redis | Cluster
 /** User name and password, asked for at each connection. */
 export type Credentials = () => RedisCredentials | Promise<RedisCredentials>
 
+/** User name and password of a connection. */
 export interface RedisCredentials {
+  /** The ACL user; the default one unless given. */
   username?: string
+  /** Its password. */
   password?: string
 }
 
@@ -52,9 +55,11 @@ export interface RedisLayoutOptions {
    * the options or the client.
    */
   credentials?: Credentials
+  /** Receives changes of the copy's state and kick-outs, see `RevocationsEvent`. */
   onEvent?: (event: RevocationsEvent) => void
 }
 
+/** What `redisStore` is given: the layout alone. */
 export type RedisStoreOptions = RedisLayoutOptions
 
 export interface RedisRevocationsOptions extends RedisLayoutOptions {
@@ -86,6 +91,7 @@ export interface RedisRevocationsOptions extends RedisLayoutOptions {
   lookupTimeoutMs?: number
 }
 
+/** What `redisReplayStore` is given. */
 export interface RedisReplayStoreOptions {
   /**
    * Of every key. Servers with the same prefix refuse each other's replays.

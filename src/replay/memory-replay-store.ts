@@ -5,6 +5,7 @@ import { UnavailableError } from '../errors.ts'
 import { assertOptions, readNumber } from '../options.ts'
 import type { ReplayStore } from './replay-store.ts'
 
+/** What `memoryReplayStore` is given. */
 export interface MemoryReplayStoreOptions {
   /**
    * Ids remembered at once, some 100 bytes each. Past that, `claim` rejects until some have expired.

@@ -22,6 +22,7 @@ import {
 } from './revocations.ts'
 import { type KickOutTarget, type ResolvedTarget, resolveTarget } from './target.ts'
 
+/** What `memoryRevocations` is given. */
 export interface MemoryRevocationsOptions {
   /** The issuer meant by targets that name none. */
   issuer?: string

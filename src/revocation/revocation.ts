@@ -13,6 +13,7 @@ export const expiryMarginMs = 2 * maxClockToleranceSeconds * 1000
 /** The five things that can be kicked out. A token is revoked if *any* of them says so. */
 export const revocationLevels = ['token', 'session', 'subject', 'client', 'everyone'] as const
 
+/** What a kick-out names: one token, a session, a user, a client or everyone. */
 export type RevocationLevel = (typeof revocationLevels)[number]
 
 /** An admin who kicked somebody out: a user, or a client where the token has no subject. */
@@ -24,7 +25,9 @@ export type KickOutAuthor =
 export interface Revocation {
   /** The kick-out that made it; repeating a kick-out repeats the id. */
   readonly kickOutId: string
+  /** Whose tokens it concerns. */
   readonly issuer: string
+  /** What it names. */
   readonly level: RevocationLevel
   /** `jti`, `sid`, `sub` or `client_id`; empty for everyone. */
   readonly id: string
@@ -34,6 +37,7 @@ export interface Revocation {
   readonly until: number
   /** Subject level: tokens with a lower `session_version` are out. */
   readonly version?: number
+  /** For the history; never shown to the client. */
   readonly reason?: string
   /** Who did it: an admin, or what the application said. */
   readonly by?: string | KickOutAuthor
@@ -57,6 +61,7 @@ export interface RevocationFacts {
   of(issuer: string): IssuerFacts | undefined
 }
 
+/** Whether a token is kicked out, at which level, and since when (`at`, milliseconds by the store's clock). */
 export type RevocationVerdict =
   | { readonly revoked: false }
   | {

@@ -14,6 +14,7 @@ export const defaultRetentionSeconds = 90_000
 /** How long `kickOut` waits for other resource servers unless told otherwise, in milliseconds. */
 export const defaultConfirmTimeoutMs = 1000
 
+/** How a kick-out is made and recorded. */
 export interface KickOutOptions {
   /** For the history of kick-outs. Never shown to the client, and in no error. At most 255 characters, the rest is cut. */
   reason?: string
@@ -34,6 +35,7 @@ export interface KickOutOptions {
   at?: number
 }
 
+/** What became of a kick-out. */
 export interface KickOutResult {
   /** Identifies this kick-out in the history. That of the first one where the token or session was out already. */
   readonly id: string
@@ -54,7 +56,9 @@ export interface KickOutResult {
   readonly sessionsEnded: number
 }
 
+/** How the copy in this process is doing. */
 export interface RevocationsStatus {
+  /** `live` where the copy is proved fresh. */
   readonly state: RevocationsState
   /** Age of the proof that the copy is complete, milliseconds; 0 where there is nothing to prove. */
   readonly stalenessMs: number
@@ -82,9 +86,11 @@ export interface Revocations {
   check(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict>
   /** Calls the listener with each revocation as it comes into force in this process. Returns the way to stop that. */
   onKickOut(listener: (revocation: Revocation) => void): () => void
+  /** How the copy in this process is doing, now. */
   status(): RevocationsStatus
   /** Resolves when `check` can answer from this process; never before the copy is complete. */
   ready(): Promise<void>
+  /** Ends its connections. Afterwards `check` and `kickOut` fail with `UnavailableError`. Safe to repeat. */
   close(): Promise<void>
   /** Whether a kick-out is in force in the process alone that made it. */
   readonly isPerProcess?: boolean
@@ -96,13 +102,19 @@ export interface Revocations {
 
 /** One line of the history of kick-outs. */
 export interface KickOutRecord {
+  /** The `id` of its result. */
   readonly id: string
+  /** When it took effect, milliseconds by the store's clock. */
   readonly at: number
+  /** Who did it: an admin, or what the application said. */
   readonly by?: string | KickOutAuthor
+  /** Whose tokens it concerns. */
   readonly issuer: string
+  /** What it names. */
   readonly level: Revocation['level']
   /** The id at that level; empty for everyone. */
   readonly target: string
+  /** Why, where a reason was given. */
   readonly reason?: string
 }
 
@@ -146,8 +158,11 @@ export function isUnknownKickOutError(error: unknown): boolean {
 
 /** One live resource server. */
 export interface ServerStatus {
+  /** Its host name and a random part; another one after each start. */
   readonly serverId: string
+  /** How its copy is doing. */
   readonly state: RevocationsState
+  /** Age of its proof that the copy is complete, milliseconds. */
   readonly stalenessMs: number
   /** How many revocations of the log it has applied. */
   readonly applied: number
@@ -163,6 +178,11 @@ export interface AuditedRevocations extends Revocations {
    * @throws UnavailableError when the store cannot be read
    */
   listKickOuts(query: KickOutQuery): Promise<KickOutPage>
+  /**
+   * The live resource servers.
+   *
+   * @throws UnavailableError when the store cannot be read
+   */
   listServers(): Promise<ServerStatus[]>
   /** Like `check`, but asks the store rather than this process's copy of it. */
   checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict>

@@ -3,6 +3,7 @@ import { type RevocationLevel, revocationLevels } from './revocation.ts'
 
 /** One access token, by its `jti`. */
 export interface TokenTarget {
+  /** The token's `jti`. */
   jti: string
   /** The token's `sub`, where it is known: on a cluster it finds the user's partition. */
   subject?: string

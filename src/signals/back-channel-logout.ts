@@ -20,7 +20,9 @@ import {
 
 /** What a logout token says, verified. */
 export type LogoutClaims = JWTPayload & {
+  /** The session that ended. */
   readonly sid?: string
+  /** What happened, by the URI of the event. */
   readonly events: Readonly<Record<string, unknown>>
 }
 
@@ -29,6 +31,7 @@ export type SignalEvent =
   | {
       readonly type: 'signal.received'
       readonly at: number
+      /** Who sent it. */
       readonly issuer: string
       /** How many targets were kicked out; 0 for a repetition. */
       readonly kickOuts: number
@@ -36,15 +39,19 @@ export type SignalEvent =
   | {
       readonly type: 'signal.rejected'
       readonly at: number
+      /** Whose logout tokens are expected. */
       readonly issuer: string
+      /** Why it was refused, without any part of it. */
       readonly message: string
     }
 
+/** What `backChannelLogout` is given. */
 export interface BackChannelLogoutOptions extends SenderKeys {
   /** The provider: the exact `iss` of its logout tokens. */
   issuer: string
   /** The client that the provider knows you as: the `aud` of its logout tokens. */
   clientId: string
+  /** Where a logout kicks out: what the guards check, too. */
   revocations: Revocations
   /**
    * Whom a logout kicks out. `'subject'`: the user (`sub`, else `sid`), since most access tokens carry no `sid`.
@@ -60,6 +67,7 @@ export interface BackChannelLogoutOptions extends SenderKeys {
    * @defaultValue 300
    */
   maxAgeSeconds?: number
+  /** Receives each logout token that was taken or refused; never a token. */
   onEvent?: (event: SignalEvent) => void
 }
 

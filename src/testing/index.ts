@@ -16,6 +16,7 @@ import type { KickOutTarget } from '../revocation/target.ts'
 const where = 'createTestIssuer'
 const algorithms = ['RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
 
+/** What `createTestIssuer` is given. */
 export interface TestIssuerOptions {
   /** @defaultValue 'https://issuer.test' */
   issuer?: string
@@ -33,6 +34,7 @@ export interface TestIssuerOptions {
   revocations?: AuditedRevocations
 }
 
+/** What a token of the test issuer says. */
 export interface TestTokenOptions {
   /** @defaultValue 'user-1' */
   subject?: string
@@ -46,6 +48,7 @@ export interface TestTokenOptions {
   clientId?: string
   /** A session of its own unless given. */
   sessionId?: string
+  /** An id of its own unless given. */
   jti?: string
   /** @defaultValue 600 */
   expiresInSeconds?: number
@@ -61,13 +64,16 @@ export interface TestTokenOptions {
 
 /** An issuer for the tests of an application: keys made on the spot, no network, no server. */
 export interface TestIssuer {
+  /** The `iss` of its tokens. */
   readonly issuer: string
+  /** The `aud` of its tokens. */
   readonly audience: string | string[]
   /** To spread into `requireAuth`. */
   readonly options: {
     readonly issuer: string
     readonly audience: string | string[]
     readonly jwks: JwksDocument
+    /** What its `kickOut` acts on, for `adminRouter`. */
     readonly revocations: AuditedRevocations
   }
   readonly revocations: AuditedRevocations

@@ -4,6 +4,7 @@ import type { PresentingRequest } from './presentation.ts'
 
 /** How a proxy writes the client's certificate into a header. */
 export const certificateFormats = ['rfc9440', 'pem-urlencoded', 'xfcc'] as const
+/** How a proxy writes the client's certificate into a header. */
 export type CertificateFormat = (typeof certificateFormats)[number]
 
 /** Where the client's certificate is taken from. */

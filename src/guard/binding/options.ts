@@ -23,6 +23,7 @@ import {
 
 const where = 'requireAuth'
 
+/** How tokens that are bound to a key are proved (RFC 9449). */
 export interface DpopOptions {
   /**
    * `true` refuses tokens that are bound to no key.
@@ -59,6 +60,7 @@ export interface DpopOptions {
   nonce?: { secret: string | Uint8Array }
 }
 
+/** How tokens that are bound to a client certificate are proved (RFC 8705). */
 export interface MtlsOptions {
   /**
    * `true` refuses tokens that are bound to no certificate.

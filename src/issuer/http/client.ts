@@ -10,6 +10,7 @@ export type ClientGrant = 'refresh_token' | 'client_credentials'
 
 /** A client of this issuer. Without `secretHashes`, `jwks` and `jwksUri` it is a public one. */
 export interface Client {
+  /** Its name: the `client_id` of its requests and tokens. */
   clientId: string
   /** Made by `hashClientSecret`. Several while a secret is being changed. */
   secretHashes?: string[]

@@ -14,6 +14,7 @@ import type {
   StartOutcome,
 } from './session-store.ts'
 
+/** What `memoryStore` is given. */
 export interface MemoryStoreOptions {
   /**
    * How long a revocation is kept, seconds.

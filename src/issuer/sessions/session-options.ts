@@ -2,6 +2,7 @@ import { readChoice, readNumber, readOptions } from '../../options.ts'
 
 const where = 'createIssuer'
 
+/** How long sessions live, and how refresh tokens are judged. */
 export interface SessionOptions {
   /**
    * A session that is not refreshed for this long ends. Seconds.

@@ -2,19 +2,29 @@ import type { AuditedRevocations } from '../../revocation/revocations.ts'
 
 /** Where a session was started, for the user to recognise it by. Each text at most 255 characters. */
 export interface Device {
+  /** What the user would call it. */
   name?: string
+  /** The address of the login. */
   ip?: string
+  /** The `User-Agent` of the login. */
   userAgent?: string
 }
 
 /** What is told of a session. Times in milliseconds since the epoch. */
 export interface SessionInfo {
+  /** The `sid` of its access tokens. */
   sessionId: string
+  /** The user. */
   subject: string
+  /** The client that it was started for. */
   clientId?: string
+  /** What it grants. */
   scopes: string[]
+  /** Where it was started. */
   device?: Device
+  /** When the user signed in. */
   startedAt: number
+  /** When it was last refreshed. */
   lastSeenAt: number
   /** When it ends if nothing happens any more: the idle or the absolute lifetime, whichever is sooner. */
   expiresAt: number
@@ -114,6 +124,7 @@ export type RotateOutcome =
  * A store never holds a refresh token, nor anything that one can be made from.
  */
 export interface SessionStore {
+  /** How long its kick-outs are kept, seconds. */
   readonly retentionSeconds: number
   /**
    * Connects ahead of the first use, where there is something to connect to.
@@ -136,6 +147,7 @@ export interface SessionStore {
    * One per store, however many issuers ask for it. Several may, so targets always name the issuer that they mean.
    */
   revocations(issuer: string): AuditedRevocations
+  /** Ends its connections. Afterwards every call rejects. Safe to repeat. */
   close(): Promise<void>
 }
 

@@ -5,14 +5,17 @@ import type { SessionRecord } from '../sessions/session-store.ts'
 
 /** @see RFC 6749 §5.1, RFC 9449 §5 */
 export interface TokenResponse {
+  /** A JWT (RFC 9068). */
   access_token: string
   /** `DPoP` where the session is bound to a key. */
   token_type: 'Bearer' | 'DPoP'
   /** Seconds. */
   expires_in: number
+  /** Opaque, and good for one use. */
   refresh_token: string
   /** Absent where the session has none. */
   scope?: string
+  /** The `sid` of the access token. It is given to the application and is not part of the answer of `/token`. */
   session_id: string
 }
 
