@@ -1,18 +1,22 @@
 import type { AuthErrorCode, AuthErrorReason, UnavailableReason } from './errors.ts'
 
+/** What all events have. */
+interface EventOf<Type extends string> {
+  /** Which event. */
+  readonly type: Type
+  /** When, milliseconds since the epoch. */
+  readonly at: number
+}
+
 /** What `onEvent` of `requireAuth` receives. Fields are bounded; no token, cookie or secret is ever among them. */
 export type GuardEvent =
-  | {
-      readonly type: 'auth.rejected'
-      readonly at: number
+  | (EventOf<'auth.rejected'> & {
       /** The code of the error. */
       readonly code: AuthErrorCode | 'temporarily_unavailable'
       /** Why; bounded, so that it can be a metric label. */
       readonly reason: AuthErrorReason | UnavailableReason
-    }
-  | {
-      readonly type: 'jwks.refreshed'
-      readonly at: number
+    })
+  | (EventOf<'jwks.refreshed'> & {
       /** Whose keys. */
       readonly issuer: string
       /** How many are held now. */
@@ -21,24 +25,23 @@ export type GuardEvent =
       readonly durationMs?: number
       /** Keys that were left out, with the reason. */
       readonly dropped: readonly { readonly kid: string | undefined; readonly why: string }[]
-    }
-  | {
-      readonly type: 'jwks.failed'
-      readonly at: number
+    })
+  | (EventOf<'jwks.failed'> & {
       /** Whose keys. */
       readonly issuer: string
       /** What happened, without any part of the answer. */
       readonly message: string
       /** How long it took to fail. Absent where nothing was fetched. */
       readonly durationMs?: number
-    }
+    })
   /** Several worker processes, each with revocations of its own: a kick-out reaches one of them. */
-  | { readonly type: 'revocations.per_process'; readonly at: number; readonly message: string }
+  | (EventOf<'revocations.per_process'> & {
+      /** What is wrong, and what to do. */
+      readonly message: string
+    })
 
 /** A kick-out is in the log; `confirmed` of `servers` live resource servers had it when the call resolved. */
-interface KickOutPublished {
-  readonly type: 'kickout.published'
-  readonly at: number
+interface KickOutPublished extends EventOf<'kickout.published'> {
   readonly id: string
   readonly level: string
   readonly servers: number
@@ -47,9 +50,7 @@ interface KickOutPublished {
 }
 
 /** The store did not take a kick-out, or not within its time. Repeating it is safe. */
-interface KickOutFailed {
-  readonly type: 'kickout.failed'
-  readonly at: number
+interface KickOutFailed extends EventOf<'kickout.failed'> {
   readonly level: string
   readonly elapsedMs: number
   /** What the store said. */
@@ -58,9 +59,7 @@ interface KickOutFailed {
 
 /** What `onEvent` of the revocation implementations receives. */
 export type RevocationsEvent =
-  | {
-      readonly type: 'revocations.state'
-      readonly at: number
+  | (EventOf<'revocations.state'> & {
       /** The state before. */
       readonly from: RevocationsState
       /** The state now. */
@@ -69,15 +68,13 @@ export type RevocationsEvent =
       readonly stalenessMs: number
       /** What Redis said, where that is why. */
       readonly message?: string
-    }
-  | {
-      readonly type: 'revocations.gap'
-      readonly at: number
+    })
+  | (EventOf<'revocations.gap'> & {
       /** The partition whose log did not continue. */
       readonly partition: number
       /** What gave it away: `epoch`, `failover`, `regressed`, `sequence`, `entry`, `window`. */
       readonly cause: string
-    }
+    })
   | KickOutPublished
   | KickOutFailed
 
@@ -106,42 +103,51 @@ export type IssuerEvent =
   | SessionEvent<'refresh.retried'>
   | SessionEvent<'refresh.reused'>
   | SessionEvent<'refresh.fast_forwarded'>
-  | {
-      readonly type: 'session.ended'
-      readonly at: number
+  | (EventOf<'session.ended'> & {
+      /** The session that ended. */
       readonly sessionId: string
+      /** Whose session, where that is known. */
       readonly subject?: string
+      /** Why it ended. */
       readonly reason: SessionEndReason
-    }
+    })
   /** A client or everyone was kicked out: all sessions that began before have ended, without an event of their own. */
-  | {
-      readonly type: 'session.ended'
-      readonly at: number
+  | (EventOf<'session.ended'> & {
+      /** Whose sessions: those of a client, or all. */
       readonly level: 'client' | 'everyone'
+      /** The client. */
       readonly clientId?: string
+      /** Always a kick-out. */
       readonly reason: 'kicked_out'
-    }
+    })
   /** A request to `/token`, `/revoke` or `/logout` was refused. */
-  | {
-      readonly type: 'grant.rejected'
-      readonly at: number
+  | (EventOf<'grant.rejected'> & {
+      /** The path below the router. */
       readonly endpoint: string
       /** The `error` of the answer. */
       readonly code: string
+      /** Why; bounded, so that it can be a metric label. */
       readonly reason: string
-    }
+    })
   /** A refresh token came back after the grace, within `lostAnswerSeconds`, and its successor had never been used. */
   | SessionEvent<'refresh.retried_late'>
   /** A signing key was made in this process: after a restart there is another one, and all tokens of before are refused. */
-  | { readonly type: 'signing_key.not_kept'; readonly at: number; readonly kid: string }
+  | (EventOf<'signing_key.not_kept'> & {
+      /** The `kid` of the key. */
+      readonly kid: string
+    })
   /** The record of a session was changed in the store without `refreshTokenSecret`; the session was ended. */
-  | { readonly type: 'session.tampered'; readonly at: number; readonly sessionId: string }
+  | (EventOf<'session.tampered'> & {
+      /** The session that ended. */
+      readonly sessionId: string
+    })
   | KickOutPublished
-  | { readonly type: 'store.insecure_default'; readonly at: number; readonly message: string }
+  | (EventOf<'store.insecure_default'> & {
+      /** What is wrong, and what to do. */
+      readonly message: string
+    })
 
-interface SessionEvent<Type extends string> {
-  readonly type: Type
-  readonly at: number
+interface SessionEvent<Type extends string> extends EventOf<Type> {
   readonly sessionId: string
   readonly subject: string
   readonly clientId?: string

@@ -1,5 +1,6 @@
 /** The session is over. Only signing in again helps. */
 export class SignedOutError extends Error {
+  /** Always `SignedOutError`. */
   override readonly name = 'SignedOutError'
   constructor() {
     super('The session is over: sign in again')
@@ -8,6 +9,7 @@ export class SignedOutError extends Error {
 
 /** The login service cannot be reached or cannot answer now. The session may well go on: try again later. */
 export class UnavailableError extends Error {
+  /** Always `UnavailableError`. */
   override readonly name = 'UnavailableError'
 }
 

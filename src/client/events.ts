@@ -1,8 +1,12 @@
 /** What the access token says, unverified, for display: the API judges it. */
 export interface KickoutClaims {
+  /** The user. */
   readonly sub: string
+  /** The session. */
   readonly sid?: string
+  /** What the token grants, separated by spaces. */
   readonly scope?: string
+  /** When it expires, seconds. */
   readonly exp: number
   readonly [name: string]: unknown
 }
@@ -17,7 +21,9 @@ export interface KickoutSnapshot {
 
 /** An API wants a stronger or a more recent sign-in. @see RFC 9470 §3 */
 export interface StepUpDetail {
+  /** What the sign-in has to be, the preferred one first. */
   readonly acrValues?: string
+  /** How recent it has to be, seconds. */
   readonly maxAgeSeconds?: number
   /** Where the request went. */
   readonly url: string
@@ -37,6 +43,8 @@ export interface KickoutClientEvents {
   'signed-in': Event
   /** The session is over. */
   'signed-out': Event
+  /** An API wants a stronger or a more recent sign-in. */
   'step-up': CustomEvent<StepUpDetail>
+  /** A server cannot answer now. */
   unavailable: CustomEvent<UnavailableDetail>
 }

@@ -134,7 +134,7 @@ export class KickoutClient extends EventTarget {
    * An access token that is good for now, for what is not a `fetch` (a WebSocket). It refreshes first where little is
    * left of the lifetime.
    *
-   * @throws SignedOutError, UnavailableError as {@link fetch}
+   * @throws SignedOutError, UnavailableError as `fetch`
    */
   readonly token = async (): Promise<string> => {
     const token = this.#token

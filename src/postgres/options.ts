@@ -20,7 +20,11 @@ export interface QueryAnswer {
 export interface PostgresPoolClient {
   /** Runs one statement with its parameters. */
   query(text: string, values?: unknown[]): Promise<QueryAnswer>
-  /** @param destroy - `true`: the connection is closed instead of used again */
+  /**
+   * Gives the connection back.
+   *
+   * @param destroy - `true`: the connection is closed instead of used again
+   */
   release(destroy?: boolean): void
 }
 

@@ -73,9 +73,9 @@ export interface TestIssuer {
     readonly issuer: string
     readonly audience: string | string[]
     readonly jwks: JwksDocument
-    /** What its `kickOut` acts on, for `adminRouter`. */
     readonly revocations: AuditedRevocations
   }
+  /** What its `kickOut` acts on, for `adminRouter`. */
   readonly revocations: AuditedRevocations
   /** Mints an access token as an issuer of this package would. */
   token(options?: TestTokenOptions): Promise<string>

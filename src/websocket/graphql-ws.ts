@@ -16,7 +16,9 @@ import { openState, type WebSocketLike, wsPeer } from './ws-peer.ts'
 
 /** The parts of graphql-ws' `Context`, as its `useServer` for `ws` makes it, that are used. */
 export interface GraphqlWsContextLike {
+  /** What the client sent with `ConnectionInit`. */
   readonly connectionParams?: Readonly<Record<string, unknown>> | undefined
+  /** The socket and the request of the upgrade. */
   readonly extra: { readonly socket: WebSocketLike; readonly request: IncomingMessage }
 }
 

@@ -13,8 +13,11 @@ import { closedState, type WebSocketLike } from './ws-peer.ts'
 
 /** The parts of a `Socket` of Socket.IO's server that are used. */
 export interface SocketIoSocketLike {
+  /** The request of the connection. */
   readonly request: IncomingMessage
+  /** What the client sent: its token is `auth.token`. */
   readonly handshake: { readonly auth: object }
+  /** Ends the connection. */
   disconnect(close?: boolean): unknown
 }
 

@@ -7,8 +7,11 @@ type UpgradeListener = (req: IncomingMessage, socket: Duplex, head: Buffer) => v
 
 /** The parts of an HTTP server of Node that are used. */
 export interface HttpServerLike {
+  /** Adds a listener. */
   on(event: 'upgrade', listener: UpgradeListener): unknown
+  /** Takes a listener away. */
   off(event: 'upgrade', listener: UpgradeListener): unknown
+  /** How many listeners there are. */
   listenerCount(event: 'upgrade'): number
 }
 

@@ -11,13 +11,16 @@ import { type WebSocketLike, wsPeer } from './ws-peer.ts'
 
 /** The parts of a `WebSocketServer` of the package `ws` that are used. */
 export interface WebSocketServerLike {
+  /** `noServer` has to be `true`: upgrades are accepted here. */
   readonly options: { readonly noServer?: boolean | undefined }
+  /** Turns an accepted request into a WebSocket. */
   handleUpgrade(
     req: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     done: (ws: WebSocketLike & object) => void,
   ): void
+  /** Hands the WebSocket to the application, with the request. */
   emit(event: 'connection', ...args: unknown[]): boolean
 }
 

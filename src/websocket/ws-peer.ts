@@ -4,9 +4,13 @@ import type { Peer } from './connection.ts'
 export interface WebSocketLike {
   /** 1 while it is open, 3 when it has closed. */
   readonly readyState: number
+  /** Begins the closing handshake. */
   close(code?: number, reason?: string): void
+  /** Cuts the connection. */
   terminate(): void
+  /** Adds a listener for the end of the connection. */
   once(event: 'close', listener: () => void): unknown
+  /** Takes the listeners away, so that nothing is handled after a kick-out. */
   removeAllListeners(event: 'message'): unknown
 }
 
