@@ -120,7 +120,7 @@ export type IssuerEvent =
       /** Always a kick-out. */
       readonly reason: 'kicked_out'
     })
-  /** A request to `/token`, `/revoke` or `/logout` was refused. */
+  /** A request to `/token`, `/revoke`, `/introspect` or `/logout` was refused. */
   | (EventOf<'grant.rejected'> & {
       /** The path below the router. */
       readonly endpoint: string

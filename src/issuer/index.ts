@@ -45,7 +45,7 @@ export interface CookieRequest {
 
 /** A small issuer: sessions, rotating refresh tokens, revoking. Signing people in stays yours. */
 export interface Issuer {
-  /** `/token`, `/revoke`, `/logout`, keys and metadata. Mount it at the path of the issuer's URL. */
+  /** `/token`, `/revoke`, `/introspect`, `/logout`, keys and metadata. Mount it at the path of the issuer's URL. */
   readonly router: Router
   /** What its resource servers check, where they run in this process; its `kickOut` ends sessions too. */
   readonly revocations: AuditedRevocations

@@ -11,10 +11,11 @@ import { maxIdentifierLength } from '../identifier.ts'
 import type { IssuerContext } from './context.ts'
 import type { RefreshFacts } from './options.ts'
 import { readCookie, toClearCookie, toSetCookie } from './http/cookie.ts'
-import { assertGrant } from './http/clients.ts'
+import { assertGrant, assertIntrospects } from './http/clients.ts'
 import { FormParameters } from './http/form.ts'
 import { toMetadata } from './http/metadata.ts'
 import { assertCookieCanBeSet, assertOwnPage, corsOrigin } from './http/origin.ts'
+import { introspect } from './introspect.ts'
 import { grantToMachine } from './machine-token.ts'
 import { refresh } from './refresh.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
@@ -121,6 +122,16 @@ function revokeHandler(context: IssuerContext): RequestHandler {
     const clientId = requester?.clientId
     await revoke({ token: form.require('token'), clientId }, context)
     res.status(200).end()
+  }
+}
+
+function introspectHandler(context: IssuerContext): RequestHandler {
+  return async (req, res) => {
+    const { authorization } = req.headers
+    const form = readForm(req)
+    const requester = await context.clients.authenticate(authorization, form)
+    const client = assertIntrospects(requester, authorization)
+    res.json(await introspect(form.require('token'), client, context))
   }
 }
 
@@ -242,12 +253,17 @@ function published(document: () => unknown): RequestHandler {
 /**
  * The HTTP side of the issuer. Mount it at the path of the issuer's URL.
  *
- * @see RFC 6749 §6 (`/token`), RFC 7009 (`/revoke`), RFC 7517 and RFC 8414 (`/.well-known`)
+ * @see RFC 6749 §6 (`/token`), RFC 7009 (`/revoke`), RFC 7662 (`/introspect`), RFC 7517 and RFC 8414 (`/.well-known`)
  */
 export function createRouter(context: IssuerContext): Router {
   const router = express.Router()
   const form = express.urlencoded({ extended: false, limit: maxFormSize, parameterLimit: 50 })
-  const posts = { '/token': tokenHandler, '/revoke': revokeHandler, '/logout': logoutHandler }
+  const posts = {
+    '/token': tokenHandler,
+    '/revoke': revokeHandler,
+    '/introspect': introspectHandler,
+    '/logout': logoutHandler,
+  }
   const documents = {
     '/.well-known/jwks.json': async () => context.keys.jwks(),
     '/.well-known/oauth-authorization-server': () => toMetadata(context),

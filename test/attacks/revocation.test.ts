@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { generateKeyPair, SignJWT } from 'jose'
 import express from 'express'
+import { systemClock } from '../../src/clock.ts'
 import { UnavailableError } from '../../src/errors.ts'
 import { hashClientSecret } from '../../src/issuer/index.ts'
 import { MemorySessionStore } from '../../src/issuer/sessions/memory-session-store.ts'
@@ -239,4 +240,64 @@ test('V08 a store that fails is 503 with Retry-After, never 200', async () => {
   store.before = () => undefined
   expect((await kit.revoke(tokens.access_token)).status).toBe(200)
   expect((await kit.call(tokens.access_token)).status).toBe(401)
+})
+
+describe('introspection', () => {
+  const introspecting = [
+    ...clients,
+    { clientId: 'api', secretHashes: [hashClientSecret('s3cret')], introspect: true },
+    {
+      clientId: 'other-api',
+      secretHashes: [hashClientSecret('s3cret')],
+      introspect: true,
+      audiences: ['https://other.example.com'],
+    },
+  ]
+
+  test('V10 tells nobody but its clients anything, and of what is not active one thing only', async () => {
+    const kit = await createKit({
+      clock: new FakeClock(Date.now()),
+      store: new MemorySessionStore({}, systemClock),
+      issuer: { clients: introspecting },
+    })
+    const url = `${kit.base}/introspect`
+    const tokens = await kit.startSession({ clientId: 'web' })
+    const stranger = basic('backend', 's3cret')
+    for (const token of [tokens.access_token, tokens.refresh_token, 'unknown']) {
+      expect((await postForm(url, { token })).status).toBe(401)
+      expect((await postForm(url, { token }, stranger)).status).toBe(401)
+      const foreign = await postForm(url, { token }, basic('other-api', 's3cret'))
+      expect([foreign.status, foreign.text]).toEqual([200, '{"active":false}'])
+    }
+    const own = await postForm(url, { token: tokens.access_token }, basic('api', 's3cret'))
+    expect([own.json.active, own.headers['cache-control']]).toEqual([true, 'no-store'])
+    const used = await kit.refresh(tokens.refresh_token, { client_id: 'web' })
+    await kit.issuer.kickOut({ session: tokens.session_id })
+    for (const token of [tokens.access_token, tokens.refresh_token, used.json.refresh_token]) {
+      const answer = await postForm(url, { token }, basic('api', 's3cret'))
+      expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])
+    }
+  })
+
+  test('V11 asks the store and not a copy of it, and is 503 where that fails', async () => {
+    const store = countingStore(new MemorySessionStore({}, systemClock))
+    const kit = await createKit({
+      clock: new FakeClock(Date.now()),
+      store,
+      issuer: { clients: introspecting },
+    })
+    const { access_token: token } = await kit.startSession({ clientId: 'web' })
+    const asked: string[] = []
+    store.before = (call) => {
+      asked.push(call)
+    }
+    const ask = async () => postForm(`${kit.base}/introspect`, { token }, basic('api', 's3cret'))
+    expect((await ask()).json.active).toBe(true)
+    expect(asked).toEqual(['checkNow'])
+    store.before = () => {
+      throw new UnavailableError('revocations', 'down')
+    }
+    const answer = await ask()
+    expect([answer.status, answer.json.active]).toEqual([503, undefined])
+  })
 })

@@ -3,14 +3,16 @@ import { beforeAll, expect, test } from '@jest/globals'
 import express from 'express'
 import { decodeJwt } from 'jose'
 import {
+  type Client,
   createIssuer,
   generateSigningKey,
+  hashClientSecret,
   type Issuer,
   type IssuerEvent,
   type TokenResponse,
 } from '../../src/issuer/index.ts'
 import { redisStore } from '../../src/redis/index.ts'
-import { listen } from '../support/http-client.ts'
+import { basic, listen, postForm } from '../support/http-client.ts'
 import { useRedis } from '../support/redis-for-tests.ts'
 import { waitUntil } from '../support/wait.ts'
 import { beginSettledLog, issuer as issuerName, useCleanup } from './support/deployment.ts'
@@ -18,12 +20,14 @@ import { beginSettledLog, issuer as issuerName, useCleanup } from './support/dep
 const redis = useRedis()
 const { closing, template } = useCleanup()
 const signingKey = await generateSigningKey('ES256')
+const apiSecret = 'the secret of an API, thirty-two bytes'
 let prefix: string
 
 interface OnRedis {
   readonly issuer: Issuer
   readonly events: IssuerEvent[]
   refresh(refreshToken: string): Promise<{ status: number; json: TokenResponse }>
+  isActive(token: string): Promise<boolean>
 }
 
 beforeAll(async () => {
@@ -32,7 +36,7 @@ beforeAll(async () => {
 })
 
 /** One issuer process of a deployment: each has connections of its own. */
-async function startIssuer(reuseGraceMs = 10_000): Promise<OnRedis> {
+async function startIssuer(reuseGraceMs = 10_000, clients?: Client[]): Promise<OnRedis> {
   const events: IssuerEvent[] = []
   const issuer = closing(
     createIssuer({
@@ -42,6 +46,7 @@ async function startIssuer(reuseGraceMs = 10_000): Promise<OnRedis> {
       refreshTokenSecret: 's'.repeat(32),
       store: redisStore(template(redis.server), { prefix, partitions: 4 }),
       session: { reuseGraceMs },
+      ...(clients && { clients }),
       onEvent: (event) => events.push(event),
     }),
   )
@@ -54,10 +59,17 @@ async function startIssuer(reuseGraceMs = 10_000): Promise<OnRedis> {
       const response = await fetch(`${server.url}/token`, { method: 'POST', body })
       return { status: response.status, json: (await response.json()) as TokenResponse }
     },
+    async isActive(token) {
+      const answer = await postForm(`${server.url}/introspect`, { token }, basic('api', apiSecret))
+      return (answer.json as { active: boolean }).active
+    },
   }
 }
 
-async function isRevoked({ issuer }: OnRedis, accessToken: string): Promise<boolean> {
+async function isRevoked(
+  { issuer }: Pick<OnRedis, 'issuer'>,
+  accessToken: string,
+): Promise<boolean> {
   return (await issuer.revocations.checkNow(decodeJwt(accessToken))).revoked
 }
 
@@ -195,7 +207,7 @@ test('R10 a refresh that Redis has lost in a failover: the session moves forward
   expect(events.map(({ type }) => type)).toContain('refresh.fast_forwarded')
   expect((await refresh(refreshTokenOf(third))).json.refresh_token).toBe(fourth.json.refresh_token)
   expect((await refresh(refreshTokenOf(second))).status).toBe(400)
-  expect(await isRevoked({ issuer, events, refresh }, fourth.json.access_token)).toBe(true)
+  expect(await isRevoked({ issuer }, fourth.json.access_token)).toBe(true)
 })
 
 test('a session that had to go for another one is out on other servers, too', async () => {
@@ -214,4 +226,20 @@ test('a session that had to go for another one is out on other servers, too', as
   await limited.startSession({ subject: 'limited' })
   await waitUntil(async () => isRevoked(one, first.access_token), { what: 'the first to be out' })
   expect(await limited.listSessions('limited')).toHaveLength(1)
+})
+
+test('V11 what one issuer has kicked out is not active at the other one, from the next request on', async () => {
+  const clients = [
+    { clientId: 'web' },
+    { clientId: 'api', secretHashes: [hashClientSecret(apiSecret)], introspect: true },
+  ]
+  const [one, other] = [await startIssuer(0, clients), await startIssuer(0, clients)]
+  for (let round = 0; round < 20; round++) {
+    const tokens = await one.issuer.startSession({ subject: `asked-${round}`, clientId: 'web' })
+    const both = [tokens.access_token, refreshTokenOf(tokens)]
+    for (const token of both) expect(await other.isActive(token)).toBe(true)
+    const target = round % 2 === 0 ? { session: tokens.session_id } : { subject: `asked-${round}` }
+    await one.issuer.kickOut(target, { confirmTimeoutMs: 0 })
+    for (const token of both) expect(await other.isActive(token)).toBe(false)
+  }
 })

@@ -2,7 +2,7 @@ import type { SessionStore } from '../../src/issuer/sessions/session-store.ts'
 
 /** A store that counts what is asked of it, and can be told to fail. */
 export interface CountingStore extends SessionStore {
-  /** Calls of `start`, `rotate`, `find` and `list`, and kick-outs. */
+  /** Calls of `start`, `rotate`, `find` and `list`, kick-outs, and checks that ask the store. */
   readonly calls: string[]
   /** Called before each; what it throws is what the store rejects with. */
   before: (call: string) => unknown
@@ -35,6 +35,7 @@ export function countingStore(store: SessionStore): CountingStore {
         ...revocations,
         kickOut: async (target, options) =>
           counted('kickOut', async () => revocations.kickOut(target, options)),
+        checkNow: async (claims) => counted('checkNow', async () => revocations.checkNow(claims)),
       }
     },
     close: async () => store.close(),

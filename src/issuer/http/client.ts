@@ -27,7 +27,7 @@ export interface Client {
    */
   scopes?: string[]
   /**
-   * The `aud` of the tokens that it gets as a machine.
+   * The `aud` of the tokens that it gets as a machine, and of the tokens that it may introspect.
    *
    * @defaultValue those of the issuer
    */
@@ -36,6 +36,12 @@ export interface Client {
   jwks?: { keys: object[] }
   /** Where its public keys are, instead of `jwks`: `https:`, or `http:` on a loopback host. */
   jwksUri?: string | URL
+  /**
+   * Whether it may ask `/introspect` about tokens for its `audiences`. It has to prove who it is.
+   *
+   * @defaultValue false
+   */
+  introspect?: boolean
   /**
    * Refuses it from now on, and its sessions' refreshes. Its access tokens go on: kick the client out as well.
    *
@@ -53,6 +59,7 @@ export interface KnownClient {
   /** `undefined`: the audience of the issuer. */
   readonly audiences: readonly string[] | undefined
   readonly isDisabled: boolean
+  readonly mayIntrospect: boolean
   /** `undefined`: it has no keys. */
   readonly keySet: KeySet | undefined
 }
@@ -68,6 +75,7 @@ const memberNames = [
   'audiences',
   'jwks',
   'jwksUri',
+  'introspect',
   'disabled',
 ] as const satisfies readonly (keyof Client)[]
 const clientGrants = ['refresh_token', 'client_credentials'] as const
@@ -91,7 +99,7 @@ export function hashClientSecret(secret: string): string {
 }
 
 /** Whether a client can prove who it is. */
-function isConfidential({ hashes, keySet }: KnownClient): boolean {
+export function isConfidential({ hashes, keySet }: KnownClient): boolean {
   return hashes.length > 0 || keySet !== undefined
 }
 
@@ -182,6 +190,7 @@ export function readClient(
     audiences: readList(where, `${at}.audiences`, given['audiences']),
     isDisabled: readBoolean(where, `${at}.disabled`, given['disabled'], false),
     keySet: source && keySetOf(source, clientId),
+    mayIntrospect: readBoolean(where, `${at}.introspect`, given['introspect'], false),
   }
   if (known.grants.has('client_credentials') && !isConfidential(known)) {
     throw optionError(

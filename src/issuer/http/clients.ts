@@ -6,7 +6,14 @@ import { KeySet, type KeySetSettings } from '../../guard/keys/key-set.ts'
 import { optionError } from '../../options.ts'
 import { MemoryReplayStore } from '../../replay/memory-replay-store.ts'
 import type { ReplayStore } from '../../replay/replay-store.ts'
-import { type Client, type ClientGrant, digestOf, type KnownClient, readClient } from './client.ts'
+import {
+  type Client,
+  type ClientGrant,
+  digestOf,
+  isConfidential,
+  type KnownClient,
+  readClient,
+} from './client.ts'
 import { assertionType, claimedClient, provesClient } from './client-assertion.ts'
 import type { FormParameters } from './form.ts'
 
@@ -125,6 +132,11 @@ export class Clients {
     return this.#may(({ grants }) => grants.has('client_credentials'))
   }
 
+  /** Whether a client may ask about tokens. */
+  get mayIntrospect(): boolean {
+    return this.#may((client) => client.mayIntrospect && isConfidential(client))
+  }
+
   /** Whether clients are known at all: by a list, or by a function. */
   get areListed(): boolean {
     return this.#listed !== undefined || this.#resolve !== undefined
@@ -205,8 +217,7 @@ export class Clients {
       timingSafeEqual(hash, presented),
     )
     if (!client) throw invalidClient('unknown', usedHeader)
-    const isPublic = client.hashes.length === 0 && !client.keySet
-    if (isPublic ? hasSecret : secret === undefined || matches.length === 0) {
+    if (!isConfidential(client) ? hasSecret : secret === undefined || matches.length === 0) {
       throw invalidClient('secret', usedHeader)
     }
     if (client.isDisabled) throw invalidClient('disabled', usedHeader)
@@ -301,6 +312,20 @@ export class Clients {
     }
     return keySet
   }
+}
+
+/**
+ * @param requester - who has authenticated, where somebody has
+ * @throws GrantError `invalid_client` for everybody but clients that prove who they are and have `introspect`
+ * @see RFC 7662 §2.1 and §2.3
+ */
+export function assertIntrospects(
+  requester: Requester | undefined,
+  authorization: string | undefined,
+): KnownClient {
+  const client = requester?.client
+  if (client?.mayIntrospect && isConfidential(client)) return client
+  throw invalidClient('introspect', authorization !== undefined)
 }
 
 /**

@@ -17,10 +17,18 @@ export function toMetadata(settings: IssuerSettings): Record<string, unknown> {
     ...(clients.haveKeys ? ['private_key_jwt'] : []),
   ]
   const algorithms = clients.haveKeys ? supportedAlgorithms : undefined
+  const proving = methods.filter((method) => method !== 'none')
   return {
     issuer: settings.issuer,
     token_endpoint: tokenEndpointOf(settings.issuer),
     revocation_endpoint: `${base}/revoke`,
+    ...(clients.mayIntrospect && {
+      introspection_endpoint: `${base}/introspect`,
+      introspection_endpoint_auth_methods_supported: proving,
+      ...(algorithms && {
+        introspection_endpoint_auth_signing_alg_values_supported: algorithms,
+      }),
+    }),
     jwks_uri: `${base}/.well-known/jwks.json`,
     grant_types_supported: [
       'refresh_token',

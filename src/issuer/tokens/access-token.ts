@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { compactVerify, createLocalJWKSet, type JWTPayload, SignJWT } from 'jose'
+import type { AccessTokenClaims } from '../../auth.ts'
 import type { ExtraClaims } from '../options.ts'
 import { type SessionRecord, toSessionInfo } from '../sessions/session-store.ts'
 import type { SigningKeys } from './signing-keys.ts'
@@ -112,8 +113,9 @@ export async function signAccessToken(
   return token
 }
 
-/** What `POST /revoke` needs of an access token of ours. */
+/** What `POST /revoke` and `POST /introspect` need of an access token of ours. */
 export interface OwnAccessToken {
+  readonly claims: AccessTokenClaims
   readonly jti: string
   readonly subject: string
   readonly clientId: string | undefined
@@ -139,7 +141,13 @@ export async function readOwnAccessToken(
     const { iss, jti, sub, exp, client_id: clientId } = claims
     if (protectedHeader.typ !== 'at+jwt' || iss !== settings.issuer) return undefined
     if (jti === undefined || sub === undefined || exp === undefined) return undefined
-    return { jti, subject: sub, exp, clientId: clientId as string | undefined }
+    return {
+      claims: claims as unknown as AccessTokenClaims,
+      jti,
+      subject: sub,
+      exp,
+      clientId: clientId as string | undefined,
+    }
   } catch {
     return undefined
   }

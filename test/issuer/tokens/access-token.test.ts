@@ -26,6 +26,7 @@ async function sign(payload: object, header: object = {}): Promise<string> {
 describe('readOwnAccessToken', () => {
   test('V07 reads a token of ours, expired or not', async () => {
     expect(await readOwnAccessToken(await sign(claims), settings)).toEqual({
+      claims,
       jti: '0-a',
       subject: 'u1',
       exp: 5,
