@@ -56,6 +56,7 @@ const NAMED_ON: Record<string, string> = {
   ConnectionOptions: 'docs/open-connections.md',
   BackChannelLogoutOptions: 'docs/signals.md',
   KickoutClientOptions: 'docs/browser.md',
+  InstrumentOptions: 'docs/metrics.md',
 }
 
 /** Interfaces that others extend. Their members are in the tables of those. */
