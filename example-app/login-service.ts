@@ -13,6 +13,9 @@ import type { Issuer } from 'express-kickout/issuer'
 import { contentSecurity } from './content-security.ts'
 import { devicesRouter } from './devices.ts'
 import { demoPasswords, people } from './people.ts'
+import { acmeAccounts, type Registration } from './provider/acme.ts'
+import { providerLogout } from './provider/logout.ts'
+import { providerSignInRouter, subjectOf } from './provider/sign-in.ts'
 import { type SessionEnds, sessionEndsRouter } from './session-ends.ts'
 import { signInRouter } from './sign-in.ts'
 import type { StalenessRecord } from './staleness-record.ts'
@@ -28,6 +31,8 @@ export interface LoginServiceOptions {
   /** Why sessions ended. */
   ends: SessionEnds
   staleness: StalenessRecord
+  /** A provider by which one can sign in as well. */
+  provider?: Registration | undefined
   /** Shows the passwords and plays the thief. Never in earnest. */
   demo: boolean
 }
@@ -41,7 +46,7 @@ export function createLoginService(options: LoginServiceOptions): {
   app: Express
   guard: AuthHandler
 } {
-  const { issuer, issuerUrl, audience, revocations, replay, apiUrls } = options
+  const { issuer, issuerUrl, audience, revocations, replay, apiUrls, provider } = options
   const app = express()
   // The login service has guarded routes of its own, and is then a resource server like any other.
   const guard = requireAuth({
@@ -56,10 +61,20 @@ export function createLoginService(options: LoginServiceOptions): {
   })
   app.get('/config.json', (req, res) => {
     const hasSession = /\brefresh_token/.test(req.headers.cookie ?? '')
-    res.set('Cache-Control', 'no-store').json({ apis: apiUrls, demo: options.demo, hasSession })
+    res.set('Cache-Control', 'no-store').json({
+      apis: apiUrls,
+      demo: options.demo,
+      hasSession,
+      provider: provider && { name: provider.name, signOutUrl: provider.signOutUrl },
+    })
   })
 
   app.use(signInRouter(issuer, issuerUrl))
+  if (provider) {
+    app.use('/login/provider', providerSignInRouter({ registration: provider, issuer, issuerUrl }))
+    const { ends } = options
+    app.post('/backchannel-logout', providerLogout(provider, { issuer, issuerUrl, ends }))
+  }
   app.use(issuer.router) // POST /token, /revoke, /logout and the keys
   app.use('/me/sessions', guard, devicesRouter(issuer))
   app.use('/goodbye', sessionEndsRouter(options.ends))
@@ -69,14 +84,13 @@ export function createLoginService(options: LoginServiceOptions): {
 
   if (options.demo) {
     app.get('/demo/people', (_req, res) => {
-      res.json({
-        people: people.map(({ id, name, scope }) => ({
-          id,
-          name,
-          scope,
-          password: demoPasswords[id],
-        })),
+      const ours = people.map(({ id, name, scope }) => {
+        return { id, name, scope, password: demoPasswords[id] }
       })
+      const theirs = (provider ? acmeAccounts : []).map(({ id, name }) => {
+        return { id: subjectOf(provider!, id), name: `${name} of ${provider!.name}` }
+      })
+      res.json({ people: [...ours, ...theirs] })
     })
     app.use('/demo/thief', thiefRouter({ issuerUrl, apiUrls, guard }))
   }

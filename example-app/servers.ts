@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createIssuer, generateSigningKey, type Issuer } from 'express-kickout/issuer'
 import { createApi } from './api.ts'
+import { listen } from './listen.ts'
 import { liveSocket } from './live-socket.ts'
 import { createLoginService } from './login-service.ts'
 import { Notebook } from './notebook.ts'
@@ -17,6 +15,8 @@ export interface ServersOptions {
   /** One API server for each. Two need `redisUrl`. */
   apiPorts?: readonly number[]
   redisUrl?: string | undefined
+  /** Starts a provider of somebody else too, by which one can sign in. */
+  providerPort?: number
   /** `false` hands refresh tokens out in JSON, as to a native app. */
   cookie?: boolean
   demo?: boolean
@@ -28,6 +28,8 @@ export interface ServersOptions {
 export interface Servers {
   loginUrl: string
   apiUrls: string[]
+  /** Where there is one. */
+  providerUrl: string | undefined
   issuer: Issuer
   close(): Promise<void>
 }
@@ -59,6 +61,8 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   })
   const staleness = new StalenessRecord(issuer.revocations)
 
+  const acme = await startProvider(options.providerPort, login.url)
+
   const loginService = createLoginService({
     issuer,
     issuerUrl: login.url,
@@ -68,6 +72,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     apiUrls,
     ends,
     staleness,
+    provider: acme?.registration,
     demo,
   })
   login.server.on('request', loginService.app)
@@ -99,6 +104,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   return {
     loginUrl: login.url,
     apiUrls,
+    providerUrl: acme?.registration.issuer,
     issuer,
     async close() {
       for (const stop of stopSockets) stop()
@@ -108,20 +114,21 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
       }
       staleness.close()
       await Promise.all(guards.map(async (guard) => guard.close()))
+      await acme?.close()
       await issuer.close()
       await state.close()
     },
   }
 }
 
+async function startProvider(port: number | undefined, loginUrl: string) {
+  if (port === undefined) return undefined
+  const { startAcme } = await import('./provider/acme.ts')
+  return startAcme(port, loginUrl)
+}
+
 async function createState({ redisUrl, maxStalenessMs = 5000 }: ServersOptions): Promise<State> {
   if (redisUrl === undefined) return memoryState()
   const { redisState } = await import('./redis-state.ts')
   return redisState(redisUrl, maxStalenessMs)
-}
-
-async function listen(port: number, host: string): Promise<{ server: Server; url: string }> {
-  const server = createServer().listen(port, host)
-  await once(server, 'listening')
-  return { server, url: `http://${host}:${(server.address() as AddressInfo).port}` }
 }

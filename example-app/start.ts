@@ -1,10 +1,11 @@
 import { demoPasswords, people } from './people.ts'
 import { startServers } from './servers.ts'
 
-const { REDIS_URL: redisUrl, LOGIN_PORT, API_PORTS } = process.env
+const { REDIS_URL: redisUrl, LOGIN_PORT, API_PORTS, PROVIDER_PORT = '0' } = process.env
 
 const servers = await startServers({
   redisUrl,
+  providerPort: Number(PROVIDER_PORT),
   ...(LOGIN_PORT !== undefined && { loginPort: Number(LOGIN_PORT) }),
   ...(API_PORTS !== undefined && { apiPorts: API_PORTS.split(',').map(Number) }),
 }).catch((error: unknown) => {
@@ -26,6 +27,7 @@ ${rows.join('\n')}
 
   Login service ${servers.loginUrl}
   API           ${servers.apiUrls.join('  ')}
+  Provider      ${servers.providerUrl}, by which Dora and Emil sign in, without a password
   State         ${redisUrl === undefined ? 'in memory; set REDIS_URL for Redis and a second API server' : 'in Redis'}
 
   Let Ada kick Ben out and watch Ben's page. Ctrl+C stops.

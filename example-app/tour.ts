@@ -6,6 +6,7 @@
 import { startServers } from './servers.ts'
 import { headline } from './tour/narrator.ts'
 import { tellOutage } from './tour/outage.ts'
+import { tellProvider } from './tour/provider.ts'
 import { RedisServer } from './tour/redis-server.ts'
 import { tellStory } from './tour/story.ts'
 import { tellTheft } from './tour/theft.ts'
@@ -16,6 +17,7 @@ const servers = await startServers({
   loginPort: 0,
   apiPorts: redisUrl === undefined ? [0] : [0, 0],
   redisUrl,
+  providerPort: 0,
   cookie: false, // the tour is no browser: it holds its refresh tokens itself, so that they can be shown
   maxStalenessMs: 2000,
 })
@@ -28,6 +30,7 @@ try {
   )
   await tellStory(servers)
   await tellTheft(servers)
+  await tellProvider(servers)
   if (ownRedis) await tellOutage(servers, ownRedis)
   headline('All as it should be.')
 } catch (error) {

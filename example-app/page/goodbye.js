@@ -9,6 +9,8 @@ const texts = {
   app: 'You were signed out here from another of your devices. Sign in again below.',
   logout: 'You have signed out in another tab. Sign in again below.',
   replaced: 'Somebody has signed in again in this browser. Sign in again below.',
+  provider:
+    'You have signed out of the provider that you came by, and it has told us. Sign in again below.',
   limit: 'You have signed in on too many other devices. Sign in again below.',
 }
 const unknown = 'This session is over: it was ended, or it has run out. Sign in again below.'

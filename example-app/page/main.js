@@ -4,6 +4,7 @@ import { startDevices } from './devices.js'
 import { byId } from './dom.js'
 import { findGoodbye } from './goodbye.js'
 import { startNotes } from './notes.js'
+import { showProviderSignOut } from './provider.js'
 import { startSignIn } from './sign-in.js'
 import { startThief, tellTheft } from './thief.js'
 import { startToken } from './token.js'
@@ -20,7 +21,7 @@ import { showSignedIn, showSignedOut } from './views.js'
  * @property {AbortSignal} signal aborts when the session is over
  * @property {(text: string) => void} say tells it on the status line, and to screen readers
  *
- * @typedef {{ id: string, name: string, scope: string, password: string }} Person
+ * @typedef {{ id: string, name: string, scope: string, password?: string }} Person
  */
 
 const config = await (await fetch('/config.json')).json()
@@ -43,6 +44,7 @@ client.addEventListener('signed-in', () => {
   const { sub: subject = '', scope = '', sid } = client.snapshot().claims ?? {}
   sessionId = sid
   byId('who-name').textContent = people.find(({ id }) => id === subject)?.name ?? subject
+  showProviderSignOut(config.provider, subject)
   const { signal } = session
   const parts = { client, api, demo: config.demo, people, signal, say }
   const isAdmin = scope.split(' ').includes('sessions:admin')
@@ -80,9 +82,9 @@ byId('sign-out').addEventListener('click', async () => {
   }
 })
 
-startSignIn(client, people)
+const hasJustSignedIn = await startSignIn(client, people, config.provider)
 // Without the hint every first visit would ask for a token in vain.
-if (config.hasSession) await takeUp()
+if (config.hasSession || hasJustSignedIn) await takeUp()
 else showSignedOut()
 
 /** Takes up the session of the cookie, or tries again where the login service cannot tell. */

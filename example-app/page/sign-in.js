@@ -1,12 +1,18 @@
 import { button, byId, field, row } from './dom.js'
+import { finishProviderSignIn, startProviderSignIn } from './provider.js'
 
 /**
  * The form, and the demo's list of people beside it.
  *
  * @param {import('express-kickout/client').KickoutClient} client
- * @param {import('./main.js').Person[]} people
+ * @param {import('./main.js').Person[]} everybody
+ * @param {import('./provider.js').Provider | undefined} provider
+ * @returns {Promise<boolean>} whether somebody has just come back from the provider, and is in
  */
-export function startSignIn(client, people) {
+export async function startSignIn(client, everybody, provider) {
+  // Some have their password elsewhere.
+  const people = everybody.filter((person) => person.password !== undefined)
+
   /** @type {HTMLFormElement} */
   const form = byId('sign-in')
   const error = byId('sign-in-error')
@@ -49,7 +55,7 @@ export function startSignIn(client, people) {
             key: person.id,
             onClick() {
               name.value = person.id
-              password.value = person.password
+              password.value = person.password ?? ''
               form.querySelector('button')?.focus()
             },
           }),
@@ -57,6 +63,16 @@ export function startSignIn(client, people) {
       }),
     ),
   )
+
+  /** @param {string} text */
+  const complain = (text) => {
+    error.textContent = text
+  }
+  startProviderSignIn(provider, complain)
+  const isBack = location.search.includes('state=')
+  const problem = await finishProviderSignIn(device.value)
+  if (problem !== undefined) complain(problem)
+  return isBack && problem === undefined
 }
 
 /** @param {string} userAgent */

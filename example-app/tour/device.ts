@@ -45,6 +45,11 @@ export class Device {
     this.#tokens = (await answer.json()) as Tokens
   }
 
+  /** Goes on with tokens that were had elsewhere. */
+  takeUp(tokens: Tokens): void {
+    this.#tokens = tokens
+  }
+
   /** Exchanges a refresh token, the current one unless told otherwise, and keeps what comes back. */
   async refresh(
     token = this.tokens.refresh_token,

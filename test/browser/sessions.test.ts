@@ -41,7 +41,7 @@ describe('signing in', () => {
     await page.goto(stage.loginUrl)
     await page.getByLabel('Name', { exact: true }).fill('ada')
     await page.getByLabel('Password').fill('difference engine')
-    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click()
     await page.getByText('do not belong together').waitFor()
     expect(await isSignedIn(page)).toBe(false)
   })

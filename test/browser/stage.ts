@@ -49,9 +49,10 @@ export async function launchBrowser(): Promise<Browser> {
 
 export async function setStage({
   redisUrl,
-}: { redisUrl?: string | undefined } = {}): Promise<Stage> {
+  ...options
+}: { redisUrl?: string | undefined; providerPort?: number } = {}): Promise<Stage> {
   const apiPorts = redisUrl === undefined ? [0] : [0, 0]
-  const servers = await startServers({ loginPort: 0, apiPorts, redisUrl })
+  const servers = await startServers({ loginPort: 0, apiPorts, redisUrl, ...options })
   const browser = await launchBrowser()
   const foreign = createServer((_req, res) => {
     res.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Elsewhere</title>')
@@ -84,7 +85,7 @@ export async function setStage({
 /** Fills in and sends the form of a page that shows it. */
 export async function signIn(page: Page, name: string): Promise<void> {
   await page.getByRole('button', { name: `Fill in ${name}` }).click()
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
   await page.getByRole('heading', { name: 'My devices' }).waitFor()
   await page.getByText('Live from API server').waitFor()
 }

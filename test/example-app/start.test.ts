@@ -10,7 +10,7 @@ test('the example says what to open and whom to sign in as, serves it, and stops
   const { REDIS_URL: _redis, ...env } = process.env
   const child = spawn(process.execPath, [tsx, 'example-app/start.ts'], {
     cwd: root,
-    env: { ...env, LOGIN_PORT: '0', API_PORTS: '0' },
+    env: { ...env, LOGIN_PORT: '0', API_PORTS: '0', PROVIDER_PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   try {
@@ -21,6 +21,8 @@ test('the example says what to open and whom to sign in as, serves it, and stops
     }
     const url = /Open +(http:\S+)/.exec(output)?.[1] ?? ''
     expect(output).toMatch(/ada +analytical engine +notes:read notes:write sessions:admin/)
+    const provider = /Provider +(http:\S+?),/.exec(output)?.[1] ?? ''
+    expect((await fetch(`${provider}/.well-known/openid-configuration`)).status).toBe(200)
     const page = await fetch(url)
     expect(await page.text()).toContain('<title>Notes')
     const ended = once(child, 'exit')

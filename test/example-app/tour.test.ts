@@ -23,6 +23,6 @@ test('the tour ends well within a minute, every step of it checked', async () =>
   const { code, output } = await runTour()
   expect(output).toContain('All as it should be.')
   expect(output).not.toContain('✗')
-  expect(output.match(/^✓ /gm)).toHaveLength(14)
+  expect(output.match(/^✓ /gm)).toHaveLength(17)
   expect(code).toBe(0)
 }, 70_000)
