@@ -5,8 +5,14 @@ import type { Page } from 'playwright-core'
 const images = fileURLToPath(new URL('../../docs/images/', import.meta.url))
 export const takesScreenshots = process.env.SCREENSHOTS === '1'
 
+const names = new Set<string>()
+
+/** The names of the pictures, saved or not. */
+export const taken = (): string[] => [...names]
+
 /** For the docs, on request only (`SCREENSHOTS=1`): pictures differ by machine. */
 export async function takeScreenshot(what: Page, name: string): Promise<void> {
+  names.add(name)
   if (!takesScreenshots) return
   mkdirSync(images, { recursive: true })
   await what.screenshot({ path: `${images}${name}.png` })

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { overflow, takeScreenshot, weakTexts } from './look.ts'
+import { overflow, weakTexts } from './look.ts'
 import { openAdmin, pressAndConfirm, setStage, type Stage } from './stage.ts'
 
 let stage: Stage
@@ -43,7 +43,6 @@ test('a sign-out at the provider empties the page, and one may come back', async
   await page.getByText('You have signed out of the provider').waitFor()
   await page.locator('#ended').getByText('closed with 4401 (revoked)').waitFor()
   expect(await page.getByRole('heading', { name: 'My devices' }).isVisible()).toBe(false)
-  await takeScreenshot(page, 'phone-provider-sign-out')
 
   await page.getByRole('button', { name: 'Sign in with Acme' }).click()
   await page.getByRole('button', { name: 'Emil' }).click()
