@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint'
 const processEnv = [
   {
     selector: "MemberExpression[object.name='process'][property.name='env']",
-    message: 'Environment variables are read in src/guard/environment.ts only.',
+    message: 'Environment variables are read in the files named environment.ts only.',
   },
 ]
 
@@ -48,7 +48,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['src/guard/environment.ts'],
+    files: ['src/guard/environment.ts', 'src/command-line/environment.ts'],
     rules: { 'no-restricted-syntax': 'off' },
   },
   {

@@ -49,7 +49,16 @@ const project = (displayName, folders, { timeoutMs = 5_000, ...options } = {}) =
   ...options,
 })
 
-const elsewhere = ['redis', 'postgres', 'repository', 'browser', 'drills', 'support', 'contracts']
+const elsewhere = [
+  'redis',
+  'postgres',
+  'command-line',
+  'repository',
+  'browser',
+  'drills',
+  'support',
+  'contracts',
+]
 
 /** @type {import('jest').Config} */
 export default {
@@ -59,6 +68,7 @@ export default {
     }),
     project('redis', ['redis/**/*.test.ts'], { timeoutMs: 15_000 }),
     project('postgres', ['postgres/**/*.test.ts'], { timeoutMs: 30_000 }),
+    project('command-line', ['command-line/**/*.test.ts'], { timeoutMs: 60_000 }),
     project('repository', ['repository/**/*.test.ts'], { timeoutMs: 60_000 }),
     project('browser', ['browser/**/*.test.ts'], { timeoutMs: 60_000 }),
   ],

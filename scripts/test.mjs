@@ -21,6 +21,7 @@ const steps = [
   ['package', 'npm', 'run', '--silent', 'check:package'],
   ['unit and redis tests', 'node', 'scripts/jest.mjs', 'unit,redis', ...jestArguments],
   ['postgres tests', 'node', 'scripts/jest.mjs', 'postgres', ...jestArguments],
+  ['command line tests', 'node', 'scripts/jest.mjs', 'command-line', ...jestArguments],
   // On its own: it packs, which builds dist anew under anything else that uses it.
   ['repository tests', 'node', 'scripts/jest.mjs', 'repository', ...jestArguments],
 ]

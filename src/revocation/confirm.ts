@@ -21,8 +21,17 @@ export interface LogPosition {
   readonly epoch: string
 }
 
+/** Which servers have applied a kick-out so far, by their ids in order. */
+export interface KickOutProgress {
+  readonly confirmed: readonly string[]
+  readonly unconfirmed: readonly string[]
+}
+
 interface Waiting extends LogPosition {
   readonly deadlineMs: number
+  readonly onProgress: ((progress: KickOutProgress) => void) | undefined
+  /** The progress that was told last, as one text. */
+  told: string
   readonly resolve: (reached: Reached) => void
 }
 
@@ -58,9 +67,14 @@ export class Confirmation {
   }
 
   /** Resolves when all of them have it, or the time is up. Never rejects: a list that cannot be read is `NaN` servers. */
-  async of(position: LogPosition, timeoutMs: number): Promise<Reached> {
+  async of(
+    { seq, epoch }: LogPosition,
+    timeoutMs: number,
+    onProgress?: (progress: KickOutProgress) => void,
+  ): Promise<Reached> {
     return new Promise((resolve) => {
-      this.#waiting.push({ ...position, deadlineMs: performance.now() + timeoutMs, resolve })
+      const deadlineMs = performance.now() + timeoutMs
+      this.#waiting.push({ seq, epoch, deadlineMs, onProgress, told: '', resolve })
       if (!this.#isPolling) void this.#poll()
     })
   }
@@ -87,14 +101,25 @@ function settle(waiting: Waiting, servers: readonly ServerReport[] | undefined):
     if (isLate) waiting.resolve(unknown)
     return isLate
   }
-  const unconfirmed = servers.filter(
-    ({ seq, epoch }) => epoch !== waiting.epoch || seq < waiting.seq,
-  )
+  const hasIt = ({ seq, epoch }: ServerReport) => epoch === waiting.epoch && seq >= waiting.seq
+  const idsOf = (some: readonly ServerReport[]) => some.map(({ serverId }) => serverId).sort()
+  const confirmed = idsOf(servers.filter(hasIt))
+  const unconfirmed = idsOf(servers.filter((server) => !hasIt(server)))
+  tell(waiting, { confirmed, unconfirmed })
   if (unconfirmed.length > 0 && !isLate) return false
-  waiting.resolve({
-    servers: servers.length,
-    confirmed: servers.length - unconfirmed.length,
-    unconfirmed: unconfirmed.map(({ serverId }) => serverId).sort(),
-  })
+  waiting.resolve({ servers: servers.length, confirmed: confirmed.length, unconfirmed })
   return true
+}
+
+/** Tells of progress where there is some. What the listener throws concerns nobody else. */
+function tell(waiting: Waiting, progress: KickOutProgress): void {
+  if (!waiting.onProgress) return
+  const told = JSON.stringify(progress)
+  if (told === waiting.told) return
+  waiting.told = told
+  try {
+    waiting.onProgress(progress)
+  } catch {
+    // The kick-out stands, whatever its listener does.
+  }
 }

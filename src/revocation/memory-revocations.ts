@@ -53,6 +53,8 @@ const optionNames = ['issuer', 'retentionSeconds'] as const
 /** Kick-outs that name who did them are kept apart, so that no number of logouts pushes one of them out. */
 const maxRecords = 1000
 const maxAuthoredRecords = 10_000
+/** The only server that these revocations know. */
+const ownServerId = 'memory'
 /** A kick-out of a token or session is kept for longer than it has to be, so that a repetition need not be kept again. */
 const repeatRoom = 9 / 8
 
@@ -156,7 +158,10 @@ export function createMemoryRevocations(
       sessionsEnded: hooked?.sessionsEnded ?? 0,
     })
     const earlier = earlierKickOut(resolved, now + needed)
-    if (earlier) return Promise.resolve(result(earlier.kickOutId, earlier.at))
+    if (earlier) {
+      tellProgress(kickOutOptions)
+      return Promise.resolve(result(earlier.kickOutId, earlier.at))
+    }
     const hasRoom =
       ['token', 'session'].includes(resolved.level) && needed === retentionSeconds * 1000
     const held = denylist.of(resolved.issuer)?.get('subject', resolved.id)?.version ?? 0
@@ -177,6 +182,7 @@ export function createMemoryRevocations(
     applied++
     remember(revocation)
     if (changed) notify(listeners, revocation)
+    tellProgress(kickOutOptions)
     const { kickOutId: id, level } = revocation
     const done = result(id, at)
     const { servers, confirmed, elapsedMs } = done
@@ -235,9 +241,17 @@ export function createMemoryRevocations(
     },
     async listServers(): Promise<ServerStatus[]> {
       return Promise.resolve([
-        { serverId: 'memory', state: closed ? 'closed' : 'live', stalenessMs: 0, applied },
+        { serverId: ownServerId, state: closed ? 'closed' : 'live', stalenessMs: 0, applied },
       ])
     },
   }
   return lendEvents(made, emit)
+}
+
+function tellProgress({ onProgress }: KickOutOptions): void {
+  try {
+    onProgress?.({ confirmed: [ownServerId], unconfirmed: [] })
+  } catch {
+    // The kick-out stands, whatever its listener does.
+  }
 }

@@ -1,7 +1,8 @@
 import type { AccessTokenClaims } from '../auth.ts'
 import type { EventFacts, RevocationsEvent, RevocationsState } from '../events.ts'
 import type { Clock } from '../clock.ts'
-import { assertOptions, optionError, readNumber } from '../options.ts'
+import { assertOptions, optionError, readFunction, readNumber } from '../options.ts'
+import type { KickOutProgress } from './confirm.ts'
 import type { KickOutAuthor, Revocation, RevocationVerdict } from './revocation.ts'
 import { type KickOutTarget, readReason } from './target.ts'
 
@@ -26,6 +27,11 @@ export interface KickOutOptions {
   confirmTimeoutMs?: number
   /** Who does it, for the history of kick-outs. */
   by?: string | KickOutAuthor
+  /**
+   * Called while `kickOut` waits for other servers: with the first list of them, and whenever one has confirmed, appeared
+   * or gone. What it throws changes nothing.
+   */
+  onProgress?: (progress: KickOutProgress) => void
   /**
    * When it happened, milliseconds since the epoch, for a signal that arrives late: a session that began later stays in.
    * Not in the future, and not longer ago than the retention.
@@ -214,7 +220,7 @@ export function toKickOutRecord(revocation: Revocation): KickOutRecord {
   }
 }
 
-const kickOutOptionNames = ['reason', 'confirmTimeoutMs', 'by', 'at'] as const
+const kickOutOptionNames = ['reason', 'confirmTimeoutMs', 'by', 'onProgress', 'at'] as const
 /** A `by` and a reason travel with every entry of the log. */
 const maxAuthorLength = 255
 /** How far the clock of a sender may be ahead of ours before its moment is one of the future. */
@@ -233,6 +239,7 @@ export function readKickOutOptions(
   const where = 'kickOut'
   assertOptions(where, options, kickOutOptionNames)
   readNumber(where, 'confirmTimeoutMs', options.confirmTimeoutMs, { fallback: 0, min: 0 })
+  readFunction(where, 'onProgress', options.onProgress)
   const { by, at } = options
   const author: unknown = typeof by === 'object' ? (by.subject ?? by.client) : by
   if (by !== undefined && (typeof author !== 'string' || author.length > maxAuthorLength)) {

@@ -378,6 +378,25 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
       expect(result.elapsedMs).toBeGreaterThanOrEqual(0)
     })
 
+    test('tells which servers have it while it waits, whatever the listener throws', async () => {
+      const told: { confirmed: readonly string[]; unconfirmed: readonly string[] }[] = []
+      const result = await revocations.kickOut(
+        { subject: 'sub-1' },
+        {
+          onProgress(progress) {
+            told.push(progress)
+            throw new Error('a listener of the application')
+          },
+        },
+      )
+      const [server] = await revocations.listServers()
+      expect(result).toMatchObject({ servers: 1, confirmed: 1 })
+      expect(told.at(-1)).toEqual({ confirmed: [server?.serverId], unconfirmed: [] })
+      expect(new Set(told.map((progress) => JSON.stringify(progress))).size).toBe(told.length)
+      const wrong = revocations.kickOut({ subject: 'x' }, { onProgress: 'me' as never })
+      await expect(wrong).rejects.toThrow(/"onProgress" must be a function/)
+    })
+
     describe('onKickOut', () => {
       test('hears of each kick-out that changes something, before kickOut resolves', async () => {
         const heard: Revocation[] = []

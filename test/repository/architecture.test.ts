@@ -59,6 +59,28 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     },
     // Reads numbers and listens; it holds no guard, issuer or store of its own.
     opentelemetry: { imports: ['root'], types: ['guard', 'issuer', 'revocation'] },
+    // What runs in a shell. Nothing imports it; it loads what the command given needs.
+    'command-line': {
+      imports: [
+        'root',
+        'revocation',
+        'redis',
+        'postgres',
+        'issuer/tokens/signing-keys.ts',
+        'guard/middleware.ts',
+        'guard/keys/fetch-json.ts',
+        'guard/keys/jwks.ts',
+        'guard/keys/metadata.ts',
+      ],
+      types: ['issuer/sessions/session-store.ts', 'guard/require-auth-options.ts'],
+      dynamic: [
+        ['command-line/commands.ts', 'command-line'],
+        ['command-line/store.ts', 'command-line'],
+        ['command-line/postgres-schema.ts', 'command-line/postgres-store.ts'],
+        ['command-line/doctor/doctor.ts', 'command-line'],
+        ['command-line/doctor/doctor.ts', 'postgres/options.ts'],
+      ],
+    },
     testing: {
       imports: [
         'root',
@@ -79,13 +101,21 @@ const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: s
     imports: ['guard/middleware.ts', 'issuer/router.ts', 'admin/router.ts'],
     types: ['guard', 'issuer', 'admin', 'signals'],
   },
-  ioredis: { imports: ['redis/client/template.ts'], types: ['redis'], dynamic: ['redis'] },
   '@opentelemetry/api': { imports: ['opentelemetry'], types: [] },
-  jose: { imports: ['guard', 'issuer', 'dpop', 'testing', 'signals'], types: ['auth.ts'] },
+  ioredis: {
+    imports: ['redis/client/template.ts', 'command-line/redis-client.ts'],
+    types: ['redis', 'command-line'],
+    dynamic: ['redis'],
+  },
+  pg: { imports: ['command-line/postgres-store.ts'], types: ['command-line'] },
+  jose: {
+    imports: ['guard', 'issuer', 'dpop', 'testing', 'signals', 'command-line/token-inspect.ts'],
+    types: ['auth.ts', 'command-line'],
+  },
   'lru-cache': { imports: ['guard', 'dpop', 'redis'], types: [] },
 }
 
-const READS_ENVIRONMENT = ['guard/environment.ts']
+const READS_ENVIRONMENT = ['guard/environment.ts', 'command-line/environment.ts']
 const BANNED_NAMES = ['utils', 'helpers', 'common', 'shared', 'lib', 'types', 'interfaces']
 const MAX_LINES = 400
 

@@ -265,8 +265,22 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
     expect(loaded).toContain(`${ours}index.js`)
     const unwanted =
-      /\/express-kickout\/dist\/(redis|postgres|issuer|admin|testing|websocket|mcp|signals|client|opentelemetry)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
+      /\/express-kickout\/dist\/(redis|postgres|issuer|admin|testing|websocket|mcp|signals|client|opentelemetry|command-line)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
     expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
+  })
+
+  test('brings the command, which needs the client of a store only where it uses one', async () => {
+    const folder = folderOf(consumer)
+    const command = join(folder, 'node_modules/.bin/express-kickout')
+    const { version } = await manifestIn(root)
+    expect((await run('npx', ['express-kickout', '--version'], folder)).stdout).toBe(`${version}\n`)
+    const { stdout: key } = await run(command, ['keys', 'generate'], folder)
+    expect(JSON.parse(key)).toMatchObject({ alg: 'ES256' })
+    const { stdout: sql } = await run(command, ['postgres', 'migrate', '--print'], folder)
+    expect(sql).toContain('CREATE SCHEMA IF NOT EXISTS "kickout"')
+    const status = run(command, ['status', '--redis', 'redis://127.0.0.1:1'], folder)
+    const failure = hasRedis ? 'connect ECONNREFUSED 127.0.0.1:1' : 'npm install ioredis'
+    await expect(status).rejects.toThrow(failure)
   })
 
   test('nor does the CommonJS build', async () => {

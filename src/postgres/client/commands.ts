@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Timeout, within } from '../../timeout.ts'
-import type { PostgresPool, PostgresPoolClient, QueryAnswer } from '../options.ts'
+import {
+  postgresDefaults,
+  type PostgresPool,
+  type PostgresPoolClient,
+  type QueryAnswer,
+} from '../options.ts'
 import { schemaVersion } from '../schema/schema-sql.ts'
 import { isMissing, isRepeatable, NotConnected, UnfitDatabase } from './failure.ts'
 
@@ -21,7 +26,8 @@ function describeSchema(schema: string, found: number | undefined): string {
   const is = found === undefined ? 'is not there' : `has version ${found}`
   return (
     `The PostgreSQL schema "${schema}" ${is}, and this version of express-kickout works with version ${schemaVersion}: ` +
-    `run the statements of schemaSql({ schema: '${schema}' })`
+    `run npx express-kickout postgres migrate${schema === postgresDefaults.schema ? '' : ` --schema ${schema}`}, ` +
+    `or the statements of schemaSql({ schema: '${schema}' })`
   )
 }
 

@@ -2,6 +2,7 @@ import { Confirmation, type LogPosition, mayAccept } from '../../revocation/conf
 import type { Reached, ServerReport } from '../../revocation/confirm.ts'
 import {
   defaultConfirmTimeoutMs,
+  type KickOutOptions,
   type KickOutPage,
   type KickOutQuery,
   type ServerStatus,
@@ -37,8 +38,11 @@ export class History {
   }
 
   /** Waits until every resource server that counts has applied an entry, or the time is up. */
-  async confirm(position: LogPosition, timeoutMs = defaultConfirmTimeoutMs): Promise<Reached> {
-    return this.#confirmation.of(position, timeoutMs)
+  async confirm(
+    position: LogPosition,
+    { confirmTimeoutMs = defaultConfirmTimeoutMs, onProgress }: KickOutOptions,
+  ): Promise<Reached> {
+    return this.#confirmation.of(position, confirmTimeoutMs, onProgress)
   }
 
   /** @throws UnknownKickOutError, UnavailableError */

@@ -119,7 +119,7 @@ export class PostgresRevocations implements AuditedRevocations {
         throw error
       })
     const { revocation, sessionsEnded, isNew } = published
-    const reached = await this.#history.confirm(published, options.confirmTimeoutMs)
+    const reached = await this.#history.confirm(published, options)
     const elapsedMs = this.#clock.monotonic() - startedAt
     const { kickOutId: id, at, level } = revocation
     const { servers, confirmed } = reached

@@ -7,6 +7,7 @@ import {
 } from '../../revocation/confirm.ts'
 import {
   defaultConfirmTimeoutMs,
+  type KickOutOptions,
   type KickOutPage,
   type KickOutQuery,
   type KickOutRecord,
@@ -66,14 +67,14 @@ export class History {
   async confirm(
     partition: number,
     position: LogPosition,
-    timeoutMs = defaultConfirmTimeoutMs,
+    { confirmTimeoutMs = defaultConfirmTimeoutMs, onProgress }: KickOutOptions,
   ): Promise<Reached> {
     let confirmation = this.#confirmations.get(partition)
     if (!confirmation) {
       confirmation = new Confirmation(async () => this.#readServers(partition))
       this.#confirmations.set(partition, confirmation)
     }
-    return confirmation.of(position, timeoutMs)
+    return confirmation.of(position, confirmTimeoutMs, onProgress)
   }
 
   /**

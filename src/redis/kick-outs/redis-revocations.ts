@@ -141,7 +141,7 @@ export class RedisRevocations implements AuditedRevocations {
       })
     const { revocation, partition, sessionsEnded, isNew } = published
     this.enforce(revocation, published.remainingMs)
-    const reached = await this.#history.confirm(partition, published, options.confirmTimeoutMs)
+    const reached = await this.#history.confirm(partition, published, options)
     const elapsedMs = this.#clock.monotonic() - startedAt
     const { kickOutId: id, at, level } = revocation
     const { servers, confirmed } = reached
