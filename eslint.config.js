@@ -10,7 +10,14 @@ const processEnv = [
 ]
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'reports/', 'docs/api/', '.stryker-tmp/']),
+  globalIgnores([
+    'dist/',
+    'test/consumers/projects/',
+    'coverage/',
+    'reports/',
+    'docs/api/',
+    '.stryker-tmp/',
+  ]),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
   },

@@ -58,6 +58,7 @@ const elsewhere = [
   'drills',
   'support',
   'contracts',
+  'consumers',
 ]
 
 /** @type {import('jest').Config} */
@@ -70,6 +71,12 @@ export default {
     project('postgres', ['postgres/**/*.test.ts'], { timeoutMs: 30_000 }),
     project('command-line', ['command-line/**/*.test.ts'], { timeoutMs: 60_000 }),
     project('repository', ['repository/**/*.test.ts'], { timeoutMs: 60_000 }),
+    // Packs, and installs other people's packages: on its own, and for as long as that takes.
+    project('consumers', ['consumers/*.test.ts'], {
+      timeoutMs: 300_000,
+      globalSetup: '<rootDir>/test/consumers/support/pack.mjs',
+      globalTeardown: '<rootDir>/test/consumers/support/clean-up.mjs',
+    }),
     project('browser', ['browser/**/*.test.ts'], { timeoutMs: 60_000 }),
   ],
   reporters: ['default', '<rootDir>/scripts/jest-counts.mjs'],
