@@ -12,9 +12,11 @@ import { memoryState, type State } from './state.ts'
 export interface ServersOptions {
   /** 0 takes a free one. */
   loginPort?: number
-  /** One API server for each. Two need `redisUrl`. */
+  /** One API server for each. Two need `redisUrl` or `databaseUrl`. */
   apiPorts?: readonly number[]
   redisUrl?: string | undefined
+  /** PostgreSQL, instead of Redis. */
+  databaseUrl?: string | undefined
   /** Starts a provider of somebody else too, by which one can sign in. */
   providerPort?: number
   /** `false` hands refresh tokens out in JSON, as to a native app. */
@@ -39,7 +41,8 @@ const audience = 'https://notes.example'
 /** Starts the login service and its APIs; resolves when all of them can answer. */
 export async function startServers(options: ServersOptions = {}): Promise<Servers> {
   const { loginPort = 3000, cookie = true, demo = true } = options
-  const apiPorts = options.apiPorts ?? (options.redisUrl === undefined ? [3001] : [3001, 3002])
+  const isShared = (options.redisUrl ?? options.databaseUrl) !== undefined
+  const apiPorts = options.apiPorts ?? (isShared ? [3001, 3002] : [3001])
 
   // Two hosts, not just two ports: cookies do not know ports, and an API should never even be sent the refresh cookie.
   const login = await listen(loginPort, 'localhost')
@@ -127,7 +130,15 @@ async function startProvider(port: number | undefined, loginUrl: string) {
   return startAcme(port, loginUrl)
 }
 
-async function createState({ redisUrl, maxStalenessMs = 5000 }: ServersOptions): Promise<State> {
+async function createState({
+  redisUrl,
+  databaseUrl,
+  maxStalenessMs = 5000,
+}: ServersOptions): Promise<State> {
+  if (databaseUrl !== undefined) {
+    const { postgresState } = await import('./postgres-state.ts')
+    return postgresState(databaseUrl, maxStalenessMs)
+  }
   if (redisUrl === undefined) return memoryState()
   const { redisState } = await import('./redis-state.ts')
   return redisState(redisUrl, maxStalenessMs)

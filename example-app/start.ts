@@ -1,10 +1,12 @@
 import { demoPasswords, people } from './people.ts'
 import { startServers } from './servers.ts'
 
-const { REDIS_URL: redisUrl, LOGIN_PORT, API_PORTS, PROVIDER_PORT = '0' } = process.env
+const { REDIS_URL: redisUrl, DATABASE_URL: databaseUrl } = process.env
+const { LOGIN_PORT, API_PORTS, PROVIDER_PORT = '0' } = process.env
 
 const servers = await startServers({
   redisUrl,
+  databaseUrl,
   providerPort: Number(PROVIDER_PORT),
   ...(LOGIN_PORT !== undefined && { loginPort: Number(LOGIN_PORT) }),
   ...(API_PORTS !== undefined && { apiPorts: API_PORTS.split(',').map(Number) }),
@@ -14,6 +16,12 @@ const servers = await startServers({
   console.error(`Port ${port ?? ''} is taken. Set LOGIN_PORT or API_PORTS (3001,3002) to others.`)
   process.exit(1)
 })
+
+function stateOf(): string {
+  if (databaseUrl !== undefined) return 'in PostgreSQL'
+  if (redisUrl !== undefined) return 'in Redis'
+  return 'in memory; set REDIS_URL or DATABASE_URL for Redis or PostgreSQL and a second API server'
+}
 
 const rows = people.map(
   ({ id, scope }) => `    ${id.padEnd(6)}${(demoPasswords[id] ?? '').padEnd(24)}${scope}`,
@@ -28,7 +36,7 @@ ${rows.join('\n')}
   Login service ${servers.loginUrl}
   API           ${servers.apiUrls.join('  ')}
   Provider      ${servers.providerUrl}, by which Dora and Emil sign in, without a password
-  State         ${redisUrl === undefined ? 'in memory; set REDIS_URL for Redis and a second API server' : 'in Redis'}
+  State         ${stateOf()}
 
   Let Ada kick Ben out and watch Ben's page. Ctrl+C stops.
 `)

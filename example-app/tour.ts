@@ -1,7 +1,7 @@
 /**
  * `npm run example:tour`: the life of a session over real HTTP, each step checked and timed. Ends 1 when one went wrong.
  *
- * In memory, or on Redis with `REDIS_URL`; `EXAMPLE_TOUR_REDIS=1` starts a redis-server of its own, and stops it midway.
+ * In memory, on Redis with `REDIS_URL`, or on PostgreSQL with `DATABASE_URL`; `EXAMPLE_TOUR_REDIS=1` starts a redis-server of its own, and stops it midway.
  */
 import { startServers } from './servers.ts'
 import { headline } from './tour/narrator.ts'
@@ -13,10 +13,14 @@ import { tellTheft } from './tour/theft.ts'
 
 const ownRedis = process.env.EXAMPLE_TOUR_REDIS === '1' ? await RedisServer.start() : undefined
 const redisUrl = ownRedis?.url ?? process.env.REDIS_URL
+const databaseUrl = ownRedis ? undefined : process.env.DATABASE_URL
+const store =
+  databaseUrl !== undefined ? 'on PostgreSQL' : redisUrl !== undefined ? 'on Redis' : undefined
 const servers = await startServers({
   loginPort: 0,
-  apiPorts: redisUrl === undefined ? [0] : [0, 0],
+  apiPorts: store === undefined ? [0] : [0, 0],
   redisUrl,
+  databaseUrl,
   providerPort: 0,
   cookie: false, // the tour is no browser: it holds its refresh tokens itself, so that they can be shown
   maxStalenessMs: 2000,
@@ -26,7 +30,7 @@ try {
   const count = servers.apiUrls.length
   headline(
     `One login service and ${count} API ${count === 1 ? 'server' : 'servers'}, ` +
-      (redisUrl === undefined ? 'in memory' : 'on Redis'),
+      (store ?? 'in memory'),
   )
   await tellStory(servers)
   await tellTheft(servers)

@@ -88,6 +88,14 @@ export class Device {
     return [...statuses].join('/')
   }
 
+  /** Reads until every API server gives an answer, for up to a second: a theft is told to them while the thief is answered. */
+  async readUntil(status: string, token = this.tokens.access_token): Promise<string> {
+    const until = performance.now() + 1000
+    let answer = await this.readNotes(token)
+    while (answer !== status && performance.now() < until) answer = await this.readNotes(token)
+    return answer
+  }
+
   async addNote(text: string): Promise<Response> {
     const [api = ''] = this.#servers.apiUrls
     return this.call(`${api}/notes`, { method: 'POST', body: JSON.stringify({ text }) })

@@ -68,7 +68,7 @@ export async function tellStory(servers: Servers): Promise<void> {
     const victim = { ...laptop.tokens }
     const answer = await thief.refresh(stolen)
     expectEqual('the thief', answer.status, 400)
-    expectEqual('the victim reads', await laptop.readNotes(victim.access_token), '401')
+    expectEqual('the victim reads', await laptop.readUntil('401', victim.access_token), '401')
     expectEqual('the victim refreshes', (await laptop.refresh()).status, 400)
     expectEqual('the phone, another session, reads', await phone.readNotes(), '200')
     return 'thief 400 invalid_grant, laptop 401 on every server; the phone is not touched'

@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const tsx = fileURLToPath(import.meta.resolve('tsx/cli'))
 
 test('the example says what to open and whom to sign in as, serves it, and stops at Ctrl+C', async () => {
-  const { REDIS_URL: _redis, ...env } = process.env
+  const { REDIS_URL: _redis, DATABASE_URL: _database, ...env } = process.env
   const child = spawn(process.execPath, [tsx, 'example-app/start.ts'], {
     cwd: root,
     env: { ...env, LOGIN_PORT: '0', API_PORTS: '0', PROVIDER_PORT: '0' },

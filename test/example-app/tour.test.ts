@@ -5,7 +5,12 @@ import { expect, test } from '@jest/globals'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 async function runTour(): Promise<{ code: number | null; output: string }> {
-  const { REDIS_URL: _redis, EXAMPLE_TOUR_REDIS: _own, ...env } = process.env
+  const {
+    REDIS_URL: _redis,
+    DATABASE_URL: _database,
+    EXAMPLE_TOUR_REDIS: _own,
+    ...env
+  } = process.env
   return new Promise((resolve) => {
     const tsx = fileURLToPath(import.meta.resolve('tsx/cli'))
     const child = execFile(
