@@ -44,7 +44,14 @@ export type AuthErrorCode =
 
 /** Which of our own dependencies failed (503). */
 export type UnavailableReason =
-  'jwks' | 'introspection' | 'revocations' | 'sessions' | 'replay' | 'clients'
+  | 'jwks'
+  | 'introspection'
+  | 'revocations'
+  | 'sessions'
+  | 'replay'
+  | 'clients'
+  /** No access token can be signed: a key management service or a key store failed. */
+  | 'signing'
 
 /** The `error` values of RFC 6749 §5.2 and §4.1.2.1 and RFC 9449 §5 that the issuer answers with. */
 export type GrantErrorCode =
@@ -149,6 +156,7 @@ const unavailableDescription = {
   sessions: 'The server cannot reach its sessions right now',
   replay: 'The server cannot check proofs right now',
   clients: 'The server cannot look up clients right now',
+  signing: 'The server cannot sign access tokens right now',
 } as const satisfies Record<UnavailableReason, string>
 
 /**

@@ -136,6 +136,20 @@ export type IssuerEvent =
       /** The `kid` of the key. */
       readonly kid: string
     })
+  /** This process has made the next signing key. */
+  | (EventOf<'signing_key.created'> & {
+      /** The `kid` of the key. */
+      readonly kid: string
+      /** When it begins to sign, by the clock of the key store, milliseconds. */
+      readonly signsAt: number
+    })
+  /** The key store could not be read or written, or holds keys that must not be used. Told once while it lasts. */
+  | (EventOf<'signing_keys.failed'> & {
+      /** What happened, and what to do. */
+      readonly message: string
+      /** Whether this process knows keys, and goes on with them. */
+      readonly known: boolean
+    })
   /** The record of a session was changed in the store without `refreshTokenSecret`; the session was ended. */
   | (EventOf<'session.tampered'> & {
       /** The session that ended. */

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { generateSigningKey } from '../issuer/tokens/signing-keys.ts'
+import { generateSigningKey } from '../issuer/keys/signing-key.ts'
 import { textOf } from './arguments.ts'
 import type { Invocation } from './commands.ts'
 import { refusal, usageError } from './failure.ts'

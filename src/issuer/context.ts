@@ -1,9 +1,11 @@
 import type { Emit, IssuerEvent, SessionEndReason } from '../events.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import type { SessionRecord } from './sessions/session-store.ts'
+import type { IssuerKeys } from './keys/signing-keys.ts'
 import type { IssuerSettings } from './options.ts'
 import type { RequestsUnderWay } from './http/requests-under-way.ts'
 import type { Proofs } from './proofs.ts'
+import type { StoreClock } from './sessions/store-clock.ts'
 import type { IssuerCounters } from './stats.ts'
 
 /** What every flow of the issuer works with. */
@@ -12,7 +14,9 @@ export interface IssuerContext extends IssuerSettings {
   readonly emit: Emit<IssuerEvent>
   readonly proofs: Proofs
   readonly requests: RequestsUnderWay
+  readonly keys: IssuerKeys
   readonly counters: IssuerCounters
+  readonly storeClock: StoreClock
 }
 
 type SessionEventType =

@@ -1,5 +1,6 @@
 import type { RequestHandler, Response, Router } from 'express'
-import { emitterOf } from '../events.ts'
+import { systemClock } from '../clock.ts'
+import { type Emit, emitterOf, type IssuerEvent } from '../events.ts'
 import type {
   AuditedRevocations,
   KickOutOptions,
@@ -9,6 +10,10 @@ import type { KickOutTarget } from '../revocation/target.ts'
 import type { IssuerContext } from './context.ts'
 import { readCookie } from './http/cookie.ts'
 import { RequestsUnderWay } from './http/requests-under-way.ts'
+import type { ExternalSigningKey } from './keys/external-key.ts'
+import { kidMadeHere, type SigningJwk } from './keys/signing-key.ts'
+import type { IssuerKeys, RotatedKey } from './keys/signing-keys.ts'
+import { StoredSigningKeys } from './keys/stored-signing-keys.ts'
 import { kickOut } from './kick-out.ts'
 import { Proofs } from './proofs.ts'
 import { sessionIdOf } from './tokens/refresh-token.ts'
@@ -16,9 +21,9 @@ import { revocationsOfIssuer } from './revocations-of-issuer.ts'
 import { endSession } from './revoke.ts'
 import { createCrossOrigin, createRouter, sendTokens } from './router.ts'
 import { MemorySessionStore } from './sessions/memory-session-store.ts'
+import { StoreClock } from './sessions/store-clock.ts'
 import { type SessionInfo, toSessionInfo } from './sessions/session-store.ts'
-import { type IssuerOptions, readSettings } from './options.ts'
-import { isMadeHere, type SigningJwk } from './tokens/signing-keys.ts'
+import { type IssuerOptions, type IssuerSettings, readSettings } from './options.ts'
 import { startSession, type StartSessionInput } from './start-session.ts'
 import { IssuerCounters, type IssuerStats } from './stats.ts'
 import type { TokenResponse } from './tokens/token-response.ts'
@@ -29,10 +34,13 @@ export { type Client, type ClientGrant, hashClientSecret } from './http/client.t
 export type { ClientResolver } from './http/clients.ts'
 export type { CookieOptions } from './http/cookie.ts'
 export { memoryStore, type MemoryStoreOptions } from './sessions/memory-session-store.ts'
+export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
+export type { ExternalSigningKey } from './keys/external-key.ts'
+export { generateSigningKey, type SigningJwk } from './keys/signing-key.ts'
+export type { RotatedKey } from './keys/signing-keys.ts'
 export type { Device, SessionInfo, SessionStore } from './sessions/session-store.ts'
 export type { SessionOptions } from './sessions/session-options.ts'
 export type { AssessRisk, ExtraClaims, IssuerOptions, RefreshFacts } from './options.ts'
-export { generateSigningKey, type SigningJwk } from './tokens/signing-keys.ts'
 export type { SessionKey, StartSessionInput } from './start-session.ts'
 export type { IssuerStats, RefreshResult } from './stats.ts'
 export type { TokenResponse } from './tokens/token-response.ts'
@@ -73,17 +81,25 @@ export interface Issuer {
   endSession(sessionId: string, options?: { subject?: string }): Promise<boolean>
   /** Ends the sessions concerned *and* revokes their access tokens, in one step. Safe to repeat. */
   kickOut(target: KickOutTarget, options?: KickOutOptions): Promise<KickOutResult>
-  /** Publishes a new key now and signs with it once every resource server can know it. */
-  rotateSigningKey(jwk: SigningJwk): Promise<{ kid: string; signsAt: number }>
   /**
-   * Does ahead what the first request would: imports the keys and connects to the store.
+   * Publishes a new key now and signs with it once every resource server can know it: after 1200 seconds, or
+   * `rotation.publishAheadSeconds`. With `signingKeys` it concerns this process alone. With `keyStore` it concerns all of
+   * them, and a key is made where none is given.
    *
-   * @throws Error where the store must not be used as it is set up, `UnavailableError` where it cannot be reached
+   * @throws TypeError for an unfit key, `UnavailableError` where the key store failed
+   */
+  rotateSigningKey(key?: SigningJwk | ExternalSigningKey): Promise<RotatedKey>
+  /**
+   * Does ahead what the first request would: imports the keys or reads them from the key store, has an external key make a
+   * signature, and connects to the store.
+   *
+   * @throws Error where a store must not be used as it is set up, or `encryptionKey` is another one than before;
+   * `UnavailableError` where a store or an external key cannot be reached
    */
   ready(): Promise<void>
   /** What it has done since it was made, as numbers for a metric. */
   stats(): IssuerStats
-  /** Closes its store. Afterwards every request that needs it is 503. */
+  /** Closes its store, and its key store. Afterwards every request that needs it is 503. */
   close(): Promise<void>
 }
 
@@ -94,6 +110,12 @@ const insecureDefault =
   'createIssuer was given no "store": sessions are kept in this process and lost with it. ' +
   'Pass memoryStore() if that is meant, or redisStore(redis)'
 
+function toKeys({ keySource, issuer }: IssuerSettings, emit: Emit<IssuerEvent>): IssuerKeys {
+  if (keySource.kind === 'given') return keySource.keys
+  const { store, rules } = keySource
+  return new StoredSigningKeys(issuer, store, rules, { clock: systemClock, emit })
+}
+
 /**
  * Makes an issuer. Does no I/O before it is used.
  *
@@ -102,18 +124,22 @@ const insecureDefault =
  */
 export function createIssuer(options: IssuerOptions): Issuer {
   const settings = readSettings(options)
+  const emit = emitterOf(settings.onEvent)
   const context: IssuerContext = {
     ...settings,
     revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
-    emit: emitterOf(settings.onEvent),
+    emit,
+    keys: toKeys(settings, emit),
+    storeClock: new StoreClock(),
     proofs: new Proofs(),
     requests: new RequestsUnderWay(),
     counters: new IssuerCounters(),
   }
   // Where sessions are lost at a restart, new keys lose nothing more.
   const lostAnyway = settings.store instanceof MemorySessionStore
-  for (const key of lostAnyway ? [] : options.signingKeys.filter(isMadeHere)) {
-    context.emit({ type: 'signing_key.not_kept', kid: key.kid ?? '' })
+  for (const key of lostAnyway ? [] : (options.signingKeys ?? [])) {
+    const kid = kidMadeHere(key)
+    if (kid !== undefined) emit({ type: 'signing_key.not_kept', kid })
   }
   if (settings.usesDefaultStore) {
     context.emit({ type: 'store.insecure_default', message: insecureDefault })
@@ -161,16 +187,16 @@ export function createIssuer(options: IssuerOptions): Issuer {
       return endSession(sessionId, 'app', context, subject)
     },
     kickOut: async (target, kickOutOptions) => kickOut(target, kickOutOptions, context),
-    rotateSigningKey: async (jwk) => settings.keys.rotate(jwk),
+    rotateSigningKey: async (key) => context.keys.rotate(key),
     async ready() {
-      await Promise.all([settings.keys.ready(), settings.store.ready?.()])
+      await Promise.all([context.keys.ready(), settings.store.ready?.()])
     },
     stats: () => context.counters.toStats(),
     async close() {
       // A refresh whose answer is cut off is one that the browser has to repeat.
       await context.requests.settled(drainMs)
       settings.clients.close()
-      await settings.store.close()
+      await Promise.all([settings.store.close(), context.keys.close()])
     },
   }
 }

@@ -12,11 +12,16 @@ import {
   readString,
   readStrings,
 } from '../options.ts'
+import { type KeyStore, readRotation, type RotationOptions } from '../key-store/key-store.ts'
 import type { ReplayStore } from '../replay/replay-store.ts'
 import type { Client } from './http/client.ts'
 import { type ClientResolver, Clients } from './http/clients.ts'
 import { type CookieOptions, type CookieSettings, readCookieSettings } from './http/cookie.ts'
 import { tokenEndpointOf } from './http/endpoints.ts'
+import type { ExternalSigningKey } from './keys/external-key.ts'
+import type { RingRules } from './keys/key-ring.ts'
+import type { SigningJwk } from './keys/signing-key.ts'
+import { SigningKeys, toleranceRoomMs } from './keys/signing-keys.ts'
 import { memoryStore } from './sessions/memory-session-store.ts'
 import { RefreshTokens } from './tokens/refresh-token.ts'
 import type { Device, SessionInfo, SessionStore } from './sessions/session-store.ts'
@@ -26,7 +31,6 @@ import {
   type SessionOptions,
   type SessionSettings,
 } from './sessions/session-options.ts'
-import { type SigningJwk, SigningKeys } from './tokens/signing-keys.ts'
 
 const where = 'createIssuer'
 
@@ -57,8 +61,15 @@ export interface IssuerOptions {
   issuer: string
   /** The `aud` of its tokens. */
   audience: string | string[]
-  /** Private JWKs. The first signs, all are published. */
-  signingKeys: SigningJwk[]
+  /**
+   * Private JWKs, or `{ publicJwk, sign }` for keys of a key management service. The first signs, all are published. Either
+   * this or `keyStore`.
+   */
+  signingKeys?: (SigningJwk | ExternalSigningKey)[]
+  /** Keys that all processes of the issuer share, and that rotate by themselves: `redisKeyStore` or `postgresKeyStore`. */
+  keyStore?: KeyStore
+  /** With `keyStore`: what its own option `rotation` says, said here. One of the two. */
+  rotation?: RotationOptions
   /** 32 bytes or more. Of several the first makes tokens, all verify them. */
   refreshTokenSecret: string | Uint8Array | (string | Uint8Array)[]
   /** Where sessions live. `memoryStore()` unless given, which is for development. */
@@ -104,6 +115,8 @@ const optionNames = [
   'issuer',
   'audience',
   'signingKeys',
+  'keyStore',
+  'rotation',
   'refreshTokenSecret',
   'store',
   'accessTokenTtlSeconds',
@@ -127,11 +140,16 @@ export const issuerDefaults = {
 /** Tolerance of resource servers on both sides, as CONTRACT of `retentionSeconds` asks for. */
 const toleranceRoomSeconds = 10
 
+/** Where the keys come from: given, or kept for all processes. */
+export type KeySource =
+  | { readonly kind: 'given'; readonly keys: SigningKeys }
+  | { readonly kind: 'stored'; readonly store: KeyStore; readonly rules: RingRules }
+
 /** Checked options, nothing optional about them. */
 export interface IssuerSettings {
   readonly issuer: string
   readonly audience: string | readonly string[]
-  readonly keys: SigningKeys
+  readonly keySource: KeySource
   readonly refreshTokens: RefreshTokens
   readonly store: SessionStore
   readonly usesDefaultStore: boolean
@@ -221,6 +239,39 @@ function readReplayStore(store: unknown): ReplayStore | undefined {
   )
 }
 
+function isKeyStore(store: unknown): store is KeyStore {
+  const { read, replace } = (store ?? {}) as Partial<KeyStore>
+  return typeof read === 'function' && typeof replace === 'function'
+}
+
+function readKeySource(
+  { signingKeys, keyStore: store, rotation: given }: IssuerOptions,
+  tokenLifetimeMs: number,
+): KeySource {
+  if (store === undefined) {
+    if (given !== undefined) throw optionError(where, 'rotation', 'needs the option "keyStore"')
+    const keys = new SigningKeys(signingKeys, systemClock, tokenLifetimeMs)
+    return { kind: 'given', keys }
+  }
+  if (signingKeys !== undefined) {
+    throw optionError(where, 'keyStore', 'must not stand beside "signingKeys": remove one of them')
+  }
+  if (!isKeyStore(store)) {
+    const makers = 'redisKeyStore(redis, options) or postgresKeyStore(pool, options)'
+    throw optionError(where, 'keyStore', `must be a key store: ${makers}`)
+  }
+  const rotation = given === undefined ? store.rotation : readRotation(where, given)
+  const { keepMs = tokenLifetimeMs + toleranceRoomMs } = rotation
+  if (keepMs < tokenLifetimeMs) {
+    throw optionError(
+      where,
+      'rotation.keepSeconds',
+      `must be at least "accessTokenTtlSeconds" (${tokenLifetimeMs / 1000}): tokens must not outlive their key`,
+    )
+  }
+  return { kind: 'stored', store, rules: { ...rotation, keepMs } }
+}
+
 /**
  * Checks options and completes them.
  *
@@ -239,7 +290,7 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
   return {
     issuer,
     audience: Array.isArray(options.audience) ? audience : (audience[0] ?? ''),
-    keys: new SigningKeys(options.signingKeys, systemClock, accessTokenTtlSeconds * 1000),
+    keySource: readKeySource(options, accessTokenTtlSeconds * 1000),
     refreshTokens: new RefreshTokens(options.refreshTokenSecret, issuer),
     store,
     usesDefaultStore: options.store === undefined,

@@ -1,6 +1,6 @@
 import { normalizeTargetUri } from '../dpop/target-uri.ts'
 import { GrantError, isGrantError, UnavailableError } from '../errors.ts'
-import { readExtraClaims } from './tokens/access-token.ts'
+import { prepareAccessToken, type PreparedToken, readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { assertGrant } from './http/clients.ts'
 import { tokenEndpointOf } from './http/endpoints.ts'
@@ -178,6 +178,7 @@ async function rotate(
     case 'retried':
     case 'retried_late':
     case 'fast_forwarded':
+      context.storeClock.note(outcome.now)
       return outcome
     case 'reused':
       emitSession(context, 'refresh.reused', outcome.session)
@@ -213,13 +214,40 @@ export async function refresh(
   }
 }
 
+/** What `claims` returned has grown beyond what guards accept. */
+function rethrowTooLarge(cause: unknown): never {
+  if (cause instanceof TypeError) throw new UnavailableError('sessions', cause.message, { cause })
+  throw cause
+}
+
+/**
+ * A signature that another service makes is asked for *before* the rotation: while that service is away nothing has moved,
+ * and the same refresh token still works when it is back, however long that takes.
+ *
+ * @throws UnavailableError
+ */
+async function prepare(
+  session: SessionRecord,
+  request: RefreshRequest,
+  extra: Record<string, unknown>,
+  context: IssuerContext,
+): Promise<PreparedToken | undefined> {
+  const scopes = splitRequestedScope(request.scope) ?? session.scopes
+  // The store will refuse it.
+  if (!scopes.every((scope) => session.scopes.includes(scope))) return undefined
+  const now = context.storeClock.estimate()
+  return prepareAccessToken(session, scopes, now, extra, context).catch(rethrowTooLarge)
+}
+
 async function exchange(request: RefreshRequest, context: IssuerContext): Promise<IssuedTokens> {
   const parts = context.refreshTokens.read(request.refreshToken)
   if (!parts) throw refused('unknown')
   const sessionId = sessionIdOf(parts)
+  // Without a key nothing moves.
+  const { isExternal } = await context.keys.signer()
   // One look-up more, only where it matters what the session is before it is rotated.
   const before =
-    parts.isBound || context.clients.areListed || context.claims || context.risk
+    parts.isBound || context.clients.areListed || context.claims || context.risk || isExternal
       ? await context.store.find(sessionId)
       : undefined
   if (before) await assertSealed(parts, before, context)
@@ -230,6 +258,10 @@ async function exchange(request: RefreshRequest, context: IssuerContext): Promis
   const isSuperseded = before !== undefined && parts.counter < before.counter
   if (!isSuperseded) await assertNoRisk(request, before, context)
   const askedBefore = isSuperseded ? {} : await askClaims(before, context)
+  const prepared =
+    before && isExternal && !isSuperseded
+      ? await prepare(before, request, askedBefore, context)
+      : undefined
   const { outcome, session, counter, now } = await rotate(
     sessionId,
     parts,
@@ -241,18 +273,10 @@ async function exchange(request: RefreshRequest, context: IssuerContext): Promis
   if (isSuperseded) await assertNoRisk(request, session, context)
   const extra = isSuperseded ? await askClaims(session, context) : askedBefore
   const scopes = splitRequestedScope(request.scope) ?? session.scopes
-  const tokens = await issueTokens(
-    session,
-    { ...parts, counter },
-    scopes,
-    now,
-    extra,
-    context,
-  ).catch((cause: unknown) => {
-    // What `claims` returned has grown beyond what guards accept.
-    if (cause instanceof TypeError) throw new UnavailableError('sessions', cause.message, { cause })
-    throw cause
-  })
+  const next = { ...parts, counter }
+  const tokens = await issueTokens(session, next, scopes, now, extra, context, prepared).catch(
+    rethrowTooLarge,
+  )
   context.counters.granted(resultOf[outcome])
   emitSession(context, eventOf[outcome], session)
   return tokens

@@ -170,6 +170,8 @@ export async function startSession(
   const scopes = readScopes(input.scope)
   const key = await readKey(input.dpop, context)
   const { issuer, store } = context
+  // Without a key nothing is begun.
+  await context.keys.signer()
   const parts = { partition: store.partitionOf(issuer, subject), handle: newHandle(), counter: 0 }
   const started = await store.start({
     sessionId: sessionIdOf(parts),
@@ -189,6 +191,7 @@ export async function startSession(
     )
   }
   const { session } = started
+  context.storeClock.note(session.startedAt)
   for (const ended of started.ended) emitEnded(context, ended, 'limit', subject)
   emitSession(context, 'session.started', session)
   try {

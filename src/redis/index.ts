@@ -1,4 +1,6 @@
 import type { SessionStore } from '../issuer/sessions/session-store.ts'
+import type { KeyStore } from '../key-store/key-store.ts'
+import { SealedKeyStore } from '../key-store/sealed-key-store.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import { CommandConnection } from './client/connection.ts'
 import { type RedisSource, toTemplate } from './client/template.ts'
@@ -6,11 +8,14 @@ import { restoreFastStrings } from './client/fast-strings.ts'
 import { RedisRevocations } from './kick-outs/redis-revocations.ts'
 import { RedisClaims, type RedisReplayStore } from './replay-store.ts'
 import { RedisSessionStore } from './sessions/session-store.ts'
+import { RedisKeyRecords } from './signing-keys/key-records.ts'
 import {
+  readKeyStoreSettings,
   readReplayStoreSettings,
   readRevocationsSettings,
   readStoreSettings,
   type RedisClient,
+  type RedisKeyStoreOptions,
   type RedisReplayStoreOptions,
   type RedisRevocationsOptions,
   type RedisStoreOptions,
@@ -22,6 +27,7 @@ export type {
   Credentials,
   RedisClient,
   RedisCredentials,
+  RedisKeyStoreOptions,
   RedisLayoutOptions,
   RedisReplayStoreOptions,
   RedisRevocationsOptions,
@@ -29,6 +35,8 @@ export type {
 } from './options.ts'
 export type { RedisSource } from './client/template.ts'
 export type { RedisReplayStore } from './replay-store.ts'
+export type { EncryptionKey } from '../key-store/seal.ts'
+export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
 
 /**
  * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps
@@ -78,4 +86,21 @@ export function redisReplayStore(
   const client = toTemplate('redisReplayStore', redis)
   const settings = readReplayStoreSettings(client, options)
   return new RedisClaims(connectionOf(client, {}), settings)
+}
+
+/**
+ * The signing keys of an issuer on Redis, encrypted, shared by all its processes: they publish the same keys, sign with the
+ * same one, and rotate by themselves. Nothing is connected before first use.
+ *
+ * @param redis - a template, as above
+ * @throws TypeError for wrong options
+ */
+export function redisKeyStore(redis: RedisSource, options: RedisKeyStoreOptions): KeyStore {
+  const client = toTemplate('redisKeyStore', redis)
+  const settings = readKeyStoreSettings(client, options)
+  const { credentials } = options
+  return new SealedKeyStore('redisKeyStore', options, () => {
+    restoreFastStrings()
+    return new RedisKeyRecords(new CommandConnection({ client, credentials }), settings)
+  })
 }

@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { RevocationsEvent } from '../events.ts'
+import { keyStoreOptionNames, type KeyStoreOptions } from '../key-store/sealed-key-store.ts'
 import {
   assertOptions,
   optionError,
@@ -99,6 +100,23 @@ export interface RedisReplayStoreOptions {
    * @defaultValue 'kickout'
    */
   prefix?: string
+}
+
+export interface RedisKeyStoreOptions extends KeyStoreOptions {
+  /**
+   * Of every key.
+   *
+   * @defaultValue 'kickout'
+   */
+  prefix?: string
+  /** User name and password, asked for at each connection, as in {@link RedisLayoutOptions}. */
+  credentials?: Credentials
+}
+
+export interface KeyStoreSettings {
+  /** The client's own `keyPrefix`, in front of everything. */
+  readonly keyPrefix: string
+  readonly prefix: string
 }
 
 export interface ReplayStoreSettings {
@@ -218,6 +236,18 @@ function readLayout(
 export function readStoreSettings(redis: RedisClient, options: RedisStoreOptions): LayoutSettings {
   assertOptions('redisStore', options, layoutNames)
   return readLayout('redisStore', redis, options)
+}
+
+/** @throws TypeError that names the option */
+export function readKeyStoreSettings(
+  redis: RedisClient,
+  options: RedisKeyStoreOptions,
+): KeyStoreSettings {
+  const where = 'redisKeyStore'
+  assertOptions(where, options, [...keyStoreOptionNames, 'prefix', 'credentials'])
+  readFunction(where, 'credentials', options.credentials)
+  assertClient(where, redis)
+  return { keyPrefix: keyPrefixOf(redis), prefix: readPrefix(where, options.prefix) }
 }
 
 /** @throws TypeError that names the option */

@@ -19,6 +19,8 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     revocation: { imports: ['root'] },
     // What may be used once: proofs, assertions, logout tokens.
     replay: { imports: ['root'] },
+    // Signing keys at rest: what is stored, and its encryption.
+    'key-store': { imports: ['root'] },
     // Proofs of possession, as guard and issuer verify them.
     dpop: { imports: ['root'] },
     guard: {
@@ -36,16 +38,17 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
         'revocation',
         'replay',
         'dpop',
+        'key-store',
         'guard/keys/jwks.ts',
         'guard/keys/key-set.ts',
       ],
     },
     redis: {
-      imports: ['root', 'revocation'],
+      imports: ['root', 'revocation', 'key-store'],
       types: ['issuer/sessions/session-store.ts', 'replay/replay-store.ts'],
     },
     postgres: {
-      imports: ['root', 'revocation'],
+      imports: ['root', 'revocation', 'key-store'],
       types: ['issuer/sessions/session-store.ts'],
     },
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
@@ -66,7 +69,7 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
         'revocation',
         'redis',
         'postgres',
-        'issuer/tokens/signing-keys.ts',
+        'issuer/keys/signing-key.ts',
         'guard/middleware.ts',
         'guard/keys/fetch-json.ts',
         'guard/keys/jwks.ts',
@@ -82,12 +85,7 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
       ],
     },
     testing: {
-      imports: [
-        'root',
-        'revocation',
-        'issuer/tokens/access-token.ts',
-        'issuer/tokens/signing-keys.ts',
-      ],
+      imports: ['root', 'revocation'],
       types: ['guard'],
     },
   }
@@ -110,7 +108,7 @@ const PACKAGES: Record<string, { imports: string[]; types: string[]; dynamic?: s
   pg: { imports: ['command-line/postgres-store.ts'], types: ['command-line'] },
   jose: {
     imports: ['guard', 'issuer', 'dpop', 'testing', 'signals', 'command-line/token-inspect.ts'],
-    types: ['auth.ts', 'command-line'],
+    types: ['auth.ts', 'key-store', 'command-line'],
   },
   'lru-cache': { imports: ['guard', 'dpop', 'redis'], types: [] },
 }

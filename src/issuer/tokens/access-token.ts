@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { compactVerify, createLocalJWKSet, type JWTPayload, SignJWT } from 'jose'
+import { compactVerify, createLocalJWKSet, type JWTPayload } from 'jose'
 import type { AccessTokenClaims } from '../../auth.ts'
 import type { ExtraClaims } from '../options.ts'
 import { type SessionRecord, toSessionInfo } from '../sessions/session-store.ts'
-import type { SigningKeys } from './signing-keys.ts'
+import type { IssuerKeys } from '../keys/signing-keys.ts'
 
 /** Claims that this issuer answers for; nobody else may name them. */
 const ownClaims = new Set([
@@ -14,7 +14,7 @@ const ownClaims = new Set([
 export interface AccessTokenSettings {
   readonly issuer: string
   readonly audience: string | readonly string[]
-  readonly keys: SigningKeys
+  readonly keys: IssuerKeys
   readonly accessTokenTtlSeconds: number
   readonly claims: ExtraClaims | undefined
 }
@@ -54,36 +54,28 @@ export interface AccessToken {
 /** What a guard accepts by default. A longer token would be refused by every resource server, after a login that worked. */
 const maxAccessTokenBytes = 8192
 
-/**
- * Makes the access token of a session.
- *
- * @param now - the store's clock, milliseconds: kick-outs are judged by the same one
- * @param extra - what the application adds
- * @see RFC 9068 §2
- */
-export async function makeAccessToken(
+/** What the token of a session says. `jti` and `iat` are of this token, all else is of the session. */
+function claimsOf(
   session: SessionRecord,
   scopes: readonly string[],
-  now: number,
+  { jti, iat }: { readonly jti: string; readonly iat: number },
   extra: Record<string, unknown>,
   settings: AccessTokenSettings,
-): Promise<AccessToken> {
-  const iat = Math.floor(now / 1000)
+): JWTPayload & { readonly exp: number } {
   // An access token must not outlive its session, which ends for good at `absoluteUntil`.
   const exp = Math.min(
     iat + settings.accessTokenTtlSeconds,
     Math.floor(session.absoluteUntil / 1000),
   )
   const { acr, amr, authTime, jkt } = session.authentication
-  const [partition] = session.sessionId.split('-', 1)
-  const payload: JWTPayload = {
+  return {
     ...extra,
     iss: settings.issuer,
     sub: session.subject,
     aud: settings.audience as string | string[],
     exp,
     iat,
-    jti: `${partition}-${newTokenId()}`,
+    jti,
     ...(session.clientId !== undefined && { client_id: session.clientId }),
     ...(scopes.length > 0 && { scope: scopes.join(' ') }),
     sid: session.sessionId,
@@ -93,7 +85,70 @@ export async function makeAccessToken(
     ...(amr !== undefined && { amr }),
     ...(jkt !== undefined && { cnf: { jkt } }),
   }
-  return { token: await signAccessToken(payload, settings), expiresInSeconds: exp - iat }
+}
+
+function newIdOf({ sessionId }: SessionRecord): string {
+  const [partition] = sessionId.split('-', 1)
+  return `${partition}-${newTokenId()}`
+}
+
+/**
+ * Makes the access token of a session.
+ *
+ * @param now - the store's clock, milliseconds: kick-outs are judged by the same one
+ * @param extra - what the application adds
+ * @throws UnavailableError when it cannot be signed
+ * @see RFC 9068 §2
+ */
+export async function makeAccessToken(
+  session: SessionRecord,
+  scopes: readonly string[],
+  now: number,
+  extra: Record<string, unknown>,
+  settings: AccessTokenSettings,
+): Promise<AccessToken> {
+  const token = { jti: newIdOf(session), iat: Math.floor(now / 1000) }
+  const claims = claimsOf(session, scopes, token, extra, settings)
+  const expiresInSeconds = claims.exp - token.iat
+  return { token: await signAccessToken(claims, settings), expiresInSeconds }
+}
+
+/** An access token that was signed before the session moved. */
+export interface PreparedToken extends AccessToken {
+  /** Whether it is what would be made of the session as it is now. */
+  fits(session: SessionRecord, scopes: readonly string[], now: number): boolean
+}
+
+/** How much older than its session's last move a prepared token may be. */
+const maxPreparedAgeSeconds = 5
+
+/**
+ * Makes the access token of a refresh ahead of it, for a signature that may fail: a refresh token must not be used up by a
+ * signing service that is away.
+ *
+ * @param now - the store's clock as far as it is known, rather too early than too late
+ * @throws UnavailableError when it cannot be signed
+ */
+export async function prepareAccessToken(
+  session: SessionRecord,
+  scopes: readonly string[],
+  now: number,
+  extra: Record<string, unknown>,
+  settings: AccessTokenSettings,
+): Promise<PreparedToken> {
+  const facts = { jti: newIdOf(session), iat: Math.floor(now / 1000) }
+  const claims = claimsOf(session, scopes, facts, extra, settings)
+  const token = await signAccessToken(claims, settings)
+  const text = JSON.stringify(claims)
+  return {
+    token,
+    expiresInSeconds: claims.exp - facts.iat,
+    fits(moved, granted, movedAt) {
+      const ageSeconds = Math.floor(movedAt / 1000) - facts.iat
+      const isOfNow = ageSeconds >= 0 && ageSeconds <= maxPreparedAgeSeconds
+      return isOfNow && JSON.stringify(claimsOf(moved, granted, facts, extra, settings)) === text
+    },
+  }
 }
 
 /** Signs with the current key. */
@@ -101,9 +156,8 @@ export async function signAccessToken(
   payload: JWTPayload,
   { keys }: Pick<AccessTokenSettings, 'keys'>,
 ): Promise<string> {
-  const { kid, algorithm, key } = await keys.signer()
-  const header = { alg: algorithm, typ: 'at+jwt', kid }
-  const token = await new SignJWT(payload).setProtectedHeader(header).sign(key)
+  const signer = await keys.signer()
+  const token = await signer.sign(payload)
   if (token.length > maxAccessTokenBytes) {
     throw new TypeError(
       `createIssuer: the access token would have ${token.length} bytes. Guards refuse more than ${maxAccessTokenBytes}, ` +
@@ -132,11 +186,11 @@ export async function readOwnAccessToken(
   settings: AccessTokenSettings,
 ): Promise<OwnAccessToken | undefined> {
   // Outside the try: keys of ours that cannot be read are not a token that nobody knows.
-  const keys = createLocalJWKSet(await settings.keys.jwks())
+  const published = await settings.keys.jwks()
+  const keys = createLocalJWKSet(published)
+  const algorithms = published.keys.map(({ alg }) => alg)
   try {
-    const { payload, protectedHeader } = await compactVerify(token, keys, {
-      algorithms: settings.keys.algorithms,
-    })
+    const { payload, protectedHeader } = await compactVerify(token, keys, { algorithms })
     const claims = JSON.parse(new TextDecoder().decode(payload)) as JWTPayload
     const { iss, jti, sub, exp, client_id: clientId } = claims
     if (protectedHeader.typ !== 'at+jwt' || iss !== settings.issuer) return undefined

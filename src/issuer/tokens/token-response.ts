@@ -1,4 +1,4 @@
-import { makeAccessToken } from './access-token.ts'
+import { makeAccessToken, type PreparedToken } from './access-token.ts'
 import type { IssuerContext } from '../context.ts'
 import type { RefreshTokenParts } from './refresh-token.ts'
 import type { SessionRecord } from '../sessions/session-store.ts'
@@ -25,7 +25,11 @@ export interface IssuedTokens {
   readonly sessionTtlSeconds: number
 }
 
-/** Makes the access token, and the refresh token with the given counter. */
+/**
+ * Makes the access token, unless one that fits was prepared, and the refresh token with the given counter.
+ *
+ * @throws UnavailableError when the access token cannot be signed
+ */
 export async function issueTokens(
   session: SessionRecord,
   parts: RefreshTokenParts,
@@ -33,14 +37,12 @@ export async function issueTokens(
   now: number,
   extraClaims: Record<string, unknown>,
   context: IssuerContext,
+  prepared?: PreparedToken,
 ): Promise<IssuedTokens> {
-  const { token, expiresInSeconds } = await makeAccessToken(
-    session,
-    scopes,
-    now,
-    extraClaims,
-    context,
-  )
+  const { token, expiresInSeconds } =
+    prepared?.fits(session, scopes, now) === true
+      ? prepared
+      : await makeAccessToken(session, scopes, now, extraClaims, context)
   return {
     response: {
       access_token: token,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { importJWK, SignJWT } from 'jose'
 import { readOwnAccessToken } from '../../../src/issuer/tokens/access-token.ts'
-import { SigningKeys } from '../../../src/issuer/tokens/signing-keys.ts'
+import { SigningKeys } from '../../../src/issuer/keys/signing-keys.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { closeKitsAfterEach, createKit, signingKey } from '../../support/issuer-kit.ts'
 
