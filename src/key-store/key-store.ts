@@ -90,7 +90,7 @@ export function readRotation(where: string, value: unknown): Rotation {
   const inside = `${where}: rotation`
   readOptions(inside, given, ['everyDays', 'publishAheadSeconds', 'keepSeconds'])
   const { everyDays, publishAheadSeconds, keepSeconds } = given as RotationOptions
-  if (everyDays !== undefined && everyDays !== false && !(Number(everyDays) > 0)) {
+  if (everyDays !== undefined && everyDays !== false && !(everyDays > 0)) {
     throw optionError(inside, 'everyDays', 'must be a number of days above 0, or false')
   }
   const days =

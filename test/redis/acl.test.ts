@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { Redis } from 'ioredis'
 import { createIssuer, generateSigningKey } from '../../src/issuer/index.ts'
-import { redisRevocations, redisStore } from '../../src/redis/index.ts'
+import { redisKeyStore, redisRevocations, redisStore } from '../../src/redis/index.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { waitUntil } from '../support/wait.ts'
 
@@ -213,4 +213,46 @@ test('48 a user that may not set a time to live leaves nothing half done, at eve
   })
   for (const key of await admin.keys(`{${prefix}:0}:user*`))
     expect(await admin.pttl(key)).toBeGreaterThan(0)
+})
+
+test('the user of a resource server can neither read nor replace signing keys; that of an issuer can', async () => {
+  const issuer = opening(
+    createIssuer({
+      issuer: issuerName,
+      audience: 'api',
+      keyStore: redisKeyStore(as('kickout-issuer'), { encryptionKey: 'e'.repeat(32) }),
+      refreshTokenSecret: 's'.repeat(32),
+      store: redisStore(as('kickout-issuer')),
+    }),
+  )
+  await issuer.ready()
+  await issuer.rotateSigningKey()
+  const [key = ''] = await admin.keys('{kickout:signing-keys}:*')
+  const before = await admin.hgetall(key)
+  expect(Object.keys(before).sort()).toEqual(['revision', 'sealed'])
+  const attacker = as('kickout-api')
+  const attempts: [string, ...string[]][] = [
+    ['HGETALL', key],
+    ['HMGET', key, 'revision', 'sealed'],
+    ['HSET', key, 'sealed', 'v1.a.b.c.d'],
+    ['HDEL', key, 'sealed'],
+    ['DEL', key],
+    ['RENAME', key, 'k'],
+    ['PEXPIRE', key, '1'],
+    ['DUMP', key],
+  ]
+  try {
+    for (const [command, ...args] of attempts) {
+      await expect([command, attacker.call(command, ...args)][1]).rejects.toThrow(/NOPERM/)
+      const lua = `return redis.call('${command}', unpack(ARGV))`
+      await expect(attacker.eval(lua, 1, '{kickout:0}:servers', ...args)).rejects.toThrow(
+        /NOPERM|ACL failure|can't run this command|can't access at least one of the keys/,
+      )
+    }
+  } finally {
+    attacker.disconnect()
+  }
+  expect(await admin.hgetall(key)).toEqual(before)
+  const asApi = opening(redisKeyStore(as('kickout-api'), { encryptionKey: 'e'.repeat(32) }))
+  await expect(asApi.read(issuerName)).rejects.toMatchObject({ status: 503, reason: 'signing' })
 })

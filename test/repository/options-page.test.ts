@@ -35,6 +35,8 @@ const TABLES: Record<string, { page: string; heading: string }> = {
   RedisRevocationsOptions: { page: options, heading: '### redisRevocations' },
   RedisStoreOptions: { page: options, heading: '### redisStore' },
   RedisReplayStoreOptions: { page: options, heading: '### redisReplayStore' },
+  RedisKeyStoreOptions: { page: 'docs/signing-keys.md', heading: '### redisKeyStore' },
+  RotationOptions: { page: 'docs/signing-keys.md', heading: '### rotation' },
   IssuerOptions: { page: options, heading: '## createIssuer' },
   SessionOptions: { page: options, heading: '### session' },
   CookieOptions: { page: options, heading: '### cookie' },
@@ -60,7 +62,12 @@ const NAMED_ON: Record<string, string> = {
 }
 
 /** Interfaces that others extend. Their members are in the tables of those. */
-const BASES = ['RedisLayoutOptions', 'PostgresLayoutOptions', 'SubprotocolOptions']
+const BASES = [
+  'KeyStoreOptions',
+  'RedisLayoutOptions',
+  'PostgresLayoutOptions',
+  'SubprotocolOptions',
+]
 
 interface Member {
   readonly name: string

@@ -74,7 +74,7 @@ function assertReadable(option: string, key: JWK): void {
   try {
     const input = { key: { ...key }, format: 'jwk' } as const
     const readable = key.d === undefined ? input : createPrivateKey(input)
-    own = createPublicKey(readable as Parameters<typeof createPublicKey>[0]).export({
+    own = createPublicKey(readable).export({
       format: 'jwk',
     })
   } catch {

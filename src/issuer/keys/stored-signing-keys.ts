@@ -66,7 +66,7 @@ export class StoredSigningKeys implements IssuerKeys {
   #syncing: Promise<void> | undefined
   /** What is read and written here is, one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
-  #failure: { readonly error: unknown; readonly monotonicMs: number } | undefined
+  #failure: { readonly error: Error; readonly monotonicMs: number } | undefined
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
   /** When each key last signed here. However the store's clock jumps, its tokens are about for `keepMs` from then. */
@@ -167,7 +167,7 @@ export class StoredSigningKeys implements IssuerKeys {
   #unavailable(): UnavailableError {
     const error = this.#failure?.error
     if (isUnavailableError(error)) return error
-    const why = error instanceof Error ? `: ${error.message}` : ''
+    const why = error ? `: ${error.message}` : ''
     return new UnavailableError('signing', `No signing key is known${why}`)
   }
 
@@ -206,10 +206,11 @@ export class StoredSigningKeys implements IssuerKeys {
 
   /** Told once for each failure that lasts. */
   #note(error: unknown): void {
-    const message = error instanceof Error ? error.message : 'unknown'
-    const before = this.#failure?.error
-    this.#failure = { error, monotonicMs: this.#deps.clock.monotonic() }
-    if (before instanceof Error && before.message === message) return
+    const failure = error instanceof Error ? error : new Error('unknown')
+    const { message } = failure
+    const before = this.#failure?.error.message
+    this.#failure = { error: failure, monotonicMs: this.#deps.clock.monotonic() }
+    if (before === message) return
     this.#deps.emit({ type: 'signing_keys.failed', message, known: this.#known !== undefined })
   }
 

@@ -40,8 +40,7 @@ export class RedisKeyRecords implements KeyRecords {
   }
 
   async close(): Promise<void> {
-    this.#connection.close()
-    return Promise.resolve()
+    await this.#connection.close()
   }
 
   #keyOf(issuer: string): string {

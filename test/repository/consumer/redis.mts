@@ -1,8 +1,13 @@
 // A typed consumer of the Redis entry. Compiled, never run.
 import { Redis } from 'ioredis'
 import { memoryReplayStore, type ReplayStore, requireAuth, type Revocations } from 'express-kickout'
-import { createIssuer } from 'express-kickout/issuer'
-import { redisReplayStore, redisRevocations, redisStore } from 'express-kickout/redis'
+import { createIssuer, type ExternalSigningKey, type KeyStore } from 'express-kickout/issuer'
+import {
+  redisKeyStore,
+  redisReplayStore,
+  redisRevocations,
+  redisStore,
+} from 'express-kickout/redis'
 
 const redis = new Redis({ lazyConnect: true })
 
@@ -19,6 +24,23 @@ export const issuer = createIssuer({
   refreshTokenSecret: ['0123456789abcdef0123456789abcdef'],
   store: redisStore(redis),
 })
+
+const keyStore: KeyStore = redisKeyStore(redis, {
+  encryptionKey: [new Uint8Array(32), '0123456789abcdef0123456789abcdef'],
+  algorithm: 'ES256',
+  rotation: { everyDays: 90, publishAheadSeconds: 1200, keepSeconds: 610 },
+})
+
+export const rotating = createIssuer({
+  issuer: 'https://login.example.com',
+  audience: 'https://api.example.com',
+  keyStore,
+  refreshTokenSecret: ['0123456789abcdef0123456789abcdef'],
+})
+
+declare const external: ExternalSigningKey
+
+export const rotated: Promise<{ kid: string; signsAt: number }> = issuer.rotateSigningKey(external)
 
 export const replay: ReplayStore = redisReplayStore(redis)
 
