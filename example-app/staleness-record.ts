@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express'
 import type { Issuer } from 'express-kickout/issuer'
 
-const everyMs = 2000
+const defaultEveryMs = 2000
 const samples = 150
 
 /**
@@ -10,12 +10,14 @@ const samples = 150
  */
 export class StalenessRecord {
   readonly #revocations: Issuer['revocations']
+  readonly #everyMs: number
   readonly #timer: NodeJS.Timeout
   /** Milliseconds by the id of the server, oldest first; empty where the list could not be read. */
   readonly #past: ReadonlyMap<string, number>[] = []
 
-  constructor(revocations: Issuer['revocations']) {
+  constructor(revocations: Issuer['revocations'], everyMs = defaultEveryMs) {
     this.#revocations = revocations
+    this.#everyMs = everyMs
     this.#timer = setInterval(() => void this.sample(), everyMs).unref()
   }
 
@@ -31,7 +33,7 @@ export class StalenessRecord {
   readonly handler: RequestHandler = (_req, res) => {
     const ids = new Set(this.#past.flatMap((sample) => [...sample.keys()]))
     res.set('Cache-Control', 'no-store').json({
-      every_ms: everyMs,
+      every_ms: this.#everyMs,
       servers: [...ids].map((id) => ({
         server_id: id,
         staleness_ms: this.#past.map((sample) => sample.get(id) ?? null),

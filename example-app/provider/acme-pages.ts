@@ -1,10 +1,10 @@
-/** A page of Acme. Without styles or scripts: its policy allows none. */
+/** A page of Acme. Without scripts: its policy allows none. */
 function page(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
-  <meta name="color-scheme" content="light dark">
+  <link rel="stylesheet" href="/acme.css">
   <title>${escape(title)} · Acme</title>
   <main>
     <h1>${escape(title)}</h1>

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { fileURLToPath } from 'node:url'
 import express, { type Request, type Response } from 'express'
 import { generateSigningKey } from 'express-kickout/issuer'
 import helmet from 'helmet'
@@ -49,6 +50,7 @@ interface ProviderContext {
 }
 
 const clientId = 'notes'
+const styles = fileURLToPath(new URL('./acme.css', import.meta.url))
 
 /**
  * Acme: an identity provider of somebody else, on an origin of its own, made of the package oidc-provider. It stands in for
@@ -63,6 +65,9 @@ export async function startAcme(port: number, loginUrl: string): Promise<Acme> {
 
   const app = express()
   app.use(pagePolicy(loginUrl))
+  app.get('/acme.css', (_req, res) => {
+    res.sendFile(styles)
+  })
   app.get('/interaction/:uid', async (req: Request, res: Response) => {
     const { uid } = await provider.interactionDetails(req, res)
     res.type('html').send(signInPage(uid, acmeAccounts))
@@ -99,6 +104,7 @@ function pagePolicy(loginUrl: string): RequestListener {
       useDefaults: false,
       directives: {
         defaultSrc: ["'none'"],
+        styleSrc: ["'self'"],
         baseUri: ["'none'"],
         formAction: ["'self'", loginUrl],
         frameAncestors: ["'none'"],

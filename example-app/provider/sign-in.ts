@@ -1,7 +1,8 @@
-import express, { type Request, type Router } from 'express'
+import express, { type Request, type Response, type Router } from 'express'
 import type { Issuer } from 'express-kickout/issuer'
 import {
   allowInsecureRequests,
+  AuthorizationResponseError,
   authorizationCodeGrantRequest,
   type AuthorizationServer,
   calculatePKCECodeChallenge,
@@ -11,8 +12,10 @@ import {
   generateRandomNonce,
   generateRandomState,
   getValidatedIdTokenClaims,
+  OperationProcessingError,
   processAuthorizationCodeResponse,
   processDiscoveryResponse,
+  ResponseBodyError,
   validateAuthResponse,
 } from 'oauth4webapi'
 import type { Registration } from './acme.ts'
@@ -63,8 +66,19 @@ export function providerSignInRouter({
     return server
   }
 
+  /** The provider is away: our failure, which says nothing about whoever wants to sign in. */
+  function answerAway(res: Response): void {
+    res.status(503).set('Retry-After', '1')
+    res.json({ error: `${registration.name} cannot be reached` })
+  }
+
   router.post('/', async (_req, res) => {
-    const { authorization_endpoint: endpoint = '' } = await discover()
+    const as = await discover().catch(() => undefined)
+    if (!as) {
+      answerAway(res)
+      return
+    }
+    const { authorization_endpoint: endpoint = '' } = as
     const attempt: Attempt = {
       state: generateRandomState(),
       nonce: generateRandomNonce(),
@@ -92,7 +106,15 @@ export function providerSignInRouter({
   router.post('/finish', express.json({ limit: '8kb' }), async (req, res) => {
     const { answer, device } = (req.body ?? {}) as { answer?: unknown; device?: unknown }
     res.clearCookie(attemptCookie, { path: '/login/provider' })
-    const sub = await findSubject(readAttempt(req), answer).catch(() => undefined)
+    let sub: string | undefined
+    try {
+      sub = await findSubject(readAttempt(req), answer)
+    } catch (error) {
+      if (!isRefusal(error)) {
+        answerAway(res)
+        return
+      }
+    }
     if (sub === undefined) {
       res.status(401).json({ error: `${registration.name} did not sign you in. Try again` })
       return
@@ -128,8 +150,17 @@ export function providerSignInRouter({
 function readAttempt({ headers }: Request): Attempt | undefined {
   const value = /(?:^|; )provider_sign_in=([\w-]+)/.exec(headers.cookie ?? '')?.[1] ?? ''
   try {
-    return JSON.parse(Buffer.from(value, 'base64url').toString()) as Attempt
+    const attempt = JSON.parse(Buffer.from(value, 'base64url').toString()) as Partial<Attempt>
+    const { state, nonce, verifier } = attempt
+    return state && nonce && verifier ? { state, nonce, verifier } : undefined
   } catch {
     return undefined
   }
+}
+
+/** What the provider has refused, or what does not belong to this sign-in. */
+function isRefusal(error: unknown): boolean {
+  return [AuthorizationResponseError, ResponseBodyError, OperationProcessingError].some(
+    (kind) => error instanceof kind,
+  )
 }

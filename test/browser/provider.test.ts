@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { overflow, weakTexts } from './look.ts'
+import { overflow, smallTargets, weakTexts } from './look.ts'
 import { openAdmin, pressAndConfirm, setStage, type Stage } from './stage.ts'
 
 let stage: Stage
@@ -24,6 +24,8 @@ async function signInByAcme(name: string): Promise<Page> {
   expect(await overflow(page)).toBe(0)
   await page.getByRole('button', { name: 'Sign in with Acme' }).click()
   await page.getByRole('heading', { name: 'Sign in at Acme' }).waitFor()
+  expect(await weakTexts(page)).toEqual([])
+  expect(await smallTargets(page)).toEqual([])
   await page.getByRole('button', { name }).click()
   await page.getByText('Live from API server').waitFor()
   return page

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import express from 'express'
+import { listen } from '../../example-app/listen.ts'
+import { providerSignInRouter } from '../../example-app/provider/sign-in.ts'
 import { type Servers, startServers } from '../../example-app/servers.ts'
 import { Browser } from '../../example-app/tour/browser.ts'
 
@@ -84,6 +87,38 @@ describe('coming back from the provider', () => {
   })
 })
 
+test('while the provider is away, signing in by it is 503', async () => {
+  const app = express()
+  const { server, url } = await listen(0, '127.0.0.1')
+  const gone = await listen(0, '127.0.0.1')
+  await new Promise((resolve) => gone.server.close(resolve))
+  const registration = { name: 'Acme', issuer: gone.url, clientId: 'notes', clientSecret: 'x' }
+  app.use(
+    providerSignInRouter({
+      registration: { ...registration, signOutUrl: gone.url },
+      issuer: servers.issuer,
+      issuerUrl: url,
+    }),
+  )
+  server.on('request', app)
+  try {
+    const begun = await fetch(url, { method: 'POST' })
+    expect([begun.status, begun.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await begun.json()).toEqual({ error: 'Acme cannot be reached' })
+    const attempt = Buffer.from('{"state":"s","nonce":"n","verifier":"v"}').toString('base64url')
+    const finished = await fetch(`${url}/finish`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Cookie: `provider_sign_in=${attempt}` },
+      body: JSON.stringify({ answer: 'code=1&state=s' }),
+    })
+    expect(finished.status).toBe(503)
+    expect(finished.headers.getSetCookie().join()).not.toContain('refresh_token')
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
+})
+
 describe('a logout token', () => {
   test('that is none is 400, and nobody is out', async () => {
     const answer = await fetch(`${servers.loginUrl}/backchannel-logout`, {
@@ -103,7 +138,7 @@ describe('the pages of the provider', () => {
     const answer = await browser.send(page.url)
     const policy = answer.headers.get('content-security-policy') ?? ''
     expect(policy).toBe(
-      `default-src 'none';base-uri 'none';form-action 'self' ${servers.loginUrl};frame-ancestors 'none'`,
+      `default-src 'none';style-src 'self';base-uri 'none';form-action 'self' ${servers.loginUrl};frame-ancestors 'none'`,
     )
     const form = new URL(/action="([^"]+)"/.exec(page.text)?.[1] ?? '', page.url).href
     const body = new URLSearchParams({ account: 'mallory' })
