@@ -8,12 +8,15 @@ export type VerifyingGuard = Pick<AuthHandler, 'authenticate'>
 
 /** From `@modelcontextprotocol/sdk/server/auth/errors.js`. */
 export interface McpErrorClassesV1 {
+  /** The SDK answers it with 401. */
   InvalidTokenError: new (message: string) => Error
+  /** The SDK answers it with 500: version 1 knows no 503. */
   ServerError: new (message: string) => Error
 }
 
 /** From `@modelcontextprotocol/server`. */
 export interface McpErrorClassesV2 {
+  /** One class for all codes. */
   OAuthError: new (code: string, message: string) => Error
 }
 

@@ -69,7 +69,7 @@ test('the pages show only code that compiles', () => {
   const blocks = pages.flatMap((page) => blocksOf(page, readPage(page)))
   expect(blocks.length).toBeGreaterThan(pages.length)
   expect(problemsIn(blocks)).toEqual([])
-})
+}, 180_000)
 
 /** What the compiler has to say about the blocks themselves, one text per problem. */
 function problemsIn(blocks: Block[]): string[] {
