@@ -9,6 +9,8 @@ import { claimScript } from './scripts/claim.ts'
 
 /** A replay store with a connection of its own. */
 export interface RedisReplayStore extends ReplayStore {
+  /** Whether an id is claimed; claims nothing. */
+  has(namespace: string, id: string): Promise<boolean>
   /** Closes its connection. Afterwards `claim` rejects. */
   close(): Promise<void>
 }
@@ -19,6 +21,12 @@ const claimBudgetMs = 500
 const buckets = 16
 /** How long `ready` waits between two attempts. */
 const retryMs = 200
+
+/** Of one size, however long the id is. The length of the namespace keeps the border between the two. */
+function placeOf(namespace: string, id: string): { bucket: number; name: string } {
+  const digest = createHash('sha256').update(`${namespace.length}:${namespace}${id}`).digest()
+  return { bucket: digest.readUInt8(0) % buckets, name: digest.toString('base64url') }
+}
 
 /**
  * Claims on Redis: one script, and so one round trip, each. A full Redis refuses to write, and one that may evict keys is
@@ -44,9 +52,23 @@ export class RedisClaims implements RedisReplayStore {
   }
 
   async claim(namespace: string, id: string, ttlMs: number): Promise<boolean> {
-    const digest = createHash('sha256').update(`${namespace.length}:${namespace}${id}`).digest()
-    const bucket = digest.readUInt8(0) % buckets
-    return this.#claim(bucket, digest.toString('base64url'), Math.max(1, Math.ceil(ttlMs)))
+    const { bucket, name } = placeOf(namespace, id)
+    return this.#claim(bucket, name, Math.max(1, Math.ceil(ttlMs)))
+  }
+
+  async has(namespace: string, id: string): Promise<boolean> {
+    const { bucket, name } = placeOf(namespace, id)
+    const keys = this.#keysOf(bucket, name)
+    try {
+      await this.#inspect(keys.marker_key)
+      const found = await this.#connection.run(claimBudgetMs, async (client) =>
+        client.exists(keys.id_key),
+      )
+      return found === 1
+    } catch (error) {
+      if (isUnfit(error)) this.#unfit = toUnfit(error)
+      throw toUnavailable('replay', 'The replay store cannot be asked', error)
+    }
   }
 
   /** Waits for Redis however long that takes, and begins to remember in every slot. */
@@ -65,10 +87,14 @@ export class RedisClaims implements RedisReplayStore {
     if (waitMs > 0) await setTimeout(waitMs, undefined, { ref: false })
   }
 
-  async #claim(bucket: number, id: string, ttlMs: number): Promise<boolean> {
+  #keysOf(bucket: number, id: string): { marker_key: string; id_key: string } {
     const { keyPrefix, prefix } = this.#settings
     const base = `${keyPrefix}{${prefix}:replay:${bucket}}:`
-    const keys = { marker_key: `${base}since`, id_key: `${base}id:${id}` }
+    return { marker_key: `${base}since`, id_key: `${base}id:${id}` }
+  }
+
+  async #claim(bucket: number, id: string, ttlMs: number): Promise<boolean> {
+    const keys = this.#keysOf(bucket, id)
     const hasSeenMarker = this.#since[bucket] !== Number.NEGATIVE_INFINITY
     const values = { ttl_ms: ttlMs, has_seen_marker: hasSeenMarker ? 1 : 0 }
     try {

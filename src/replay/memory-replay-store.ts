@@ -81,6 +81,11 @@ export class MemoryReplayStore implements ReplayStore {
     return true
   }
 
+  async has(namespace: string, id: string): Promise<boolean> {
+    this.#sweep(this.#clock.monotonic())
+    return Promise.resolve(this.#claimed.has(nameOf(namespace, id)))
+  }
+
   /** Once a second at most, and over as many buckets as there are seconds in the longest time to live. */
   #sweep(now: number): void {
     const second = Math.floor(now / bucketMs)

@@ -14,6 +14,13 @@ export interface ReplayStore {
    */
   claim(namespace: string, id: string, ttlMs: number): Promise<boolean>
   /**
+   * Whether an id is claimed; claims nothing. For what may be done twice without harm, and is remembered after it was done.
+   * Absent: the store cannot tell, and it is done again.
+   *
+   * @throws UnavailableError (or rejects with it) when the store is away
+   */
+  has?(namespace: string, id: string): Promise<boolean>
+  /**
    * Since when the store would know a claimed id, milliseconds since the epoch; as of the last `claim`. What was issued
    * before that moment may have been used without the store knowing. Absent: since ever.
    */

@@ -1,12 +1,13 @@
 import type { RequestHandler } from 'express'
 import type { JWTPayload } from 'jose'
 import { type Clock, systemClock } from '../clock.ts'
+import { emitterOf } from '../events.ts'
 import { isIdentifier } from '../identifier.ts'
 import { assertOptions, optionError, readFunction, readNumber, readString } from '../options.ts'
 import type { Revocations } from '../revocation/revocations.ts'
 import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
-import { TakenSignals } from './taken-signals.ts'
+import type { ReplayStore } from '../replay/replay-store.ts'
 import { Refusal, readBody, receiver } from './receiver.ts'
 import { keySetOfSender, type SenderKeys } from './sender-keys.ts'
 import {
@@ -17,6 +18,8 @@ import {
   toleranceSeconds,
   verifySignal,
 } from './signed-signal.ts'
+import type { SignalEvent } from './signal-event.ts'
+import { readReplay, TakenSignals } from './taken-signals.ts'
 
 /** What a logout token says, verified. */
 export type LogoutClaims = JWTPayload & {
@@ -25,25 +28,6 @@ export type LogoutClaims = JWTPayload & {
   /** What happened, by the URI of the event. */
   readonly events: Readonly<Record<string, unknown>>
 }
-
-/** What `onEvent` of the receivers of signals is told; never a token. */
-export type SignalEvent =
-  | {
-      readonly type: 'signal.received'
-      readonly at: number
-      /** Who sent it. */
-      readonly issuer: string
-      /** How many targets were kicked out; 0 for a repetition. */
-      readonly kickOuts: number
-    }
-  | {
-      readonly type: 'signal.rejected'
-      readonly at: number
-      /** Whose logout tokens are expected. */
-      readonly issuer: string
-      /** Why it was refused, without any part of it. */
-      readonly message: string
-    }
 
 /** What `backChannelLogout` is given. */
 export interface BackChannelLogoutOptions extends SenderKeys {
@@ -67,6 +51,12 @@ export interface BackChannelLogoutOptions extends SenderKeys {
    * @defaultValue 300
    */
   maxAgeSeconds?: number
+  /**
+   * Remembers which logout tokens were taken in: a repetition is answered with 200 and does nothing.
+   *
+   * @defaultValue memoryReplayStore()
+   */
+  replay?: ReplayStore
   /** Receives each logout token that was taken or refused; never a token. */
   onEvent?: (event: SignalEvent) => void
 }
@@ -80,6 +70,7 @@ const optionNames = [
   'jwksUri',
   'target',
   'maxAgeSeconds',
+  'replay',
   'onEvent',
 ] as const satisfies readonly (keyof BackChannelLogoutOptions)[]
 const formType = 'application/x-www-form-urlencoded'
@@ -136,14 +127,6 @@ function readLogoutToken(body: unknown): string {
   return token
 }
 
-function emit(options: BackChannelLogoutOptions, event: SignalEvent): void {
-  try {
-    options.onEvent?.(event)
-  } catch {
-    // A listener's failure is its own.
-  }
-}
-
 /**
  * Receives the logout tokens of an OpenID provider: who logs out, or is banned, there is kicked out here, and the access
  * tokens with them. Give its address to the provider as `backchannel_logout_uri`.
@@ -173,7 +156,7 @@ function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock
     !['subject', 'session'].includes(target)
   )
     throw optionError(where, 'target', "must be 'subject', 'session' or a function")
-  readFunction(where, 'onEvent', options.onEvent)
+  const emit = emitterOf(readFunction(where, 'onEvent', options.onEvent))
   const retentionSeconds = revocations.retentionSeconds ?? defaultRetentionSeconds
   const policy: SignalPolicy = {
     issuer,
@@ -189,7 +172,8 @@ function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock
     clock,
     assertKind: assertLogout,
   }
-  const taken = new TakenSignals()
+  const taken = new TakenSignals(readReplay(where, options.replay, clock), 'logout-token')
+  const lifetimeMs = (policy.maxAgeSeconds + 2 * toleranceSeconds) * 1000
 
   return receiver(async (req, res) => {
     if (req.is(formType) === false)
@@ -200,16 +184,17 @@ function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock
       claims = (await verifySignal(token, policy)).claims as typeof claims
     } catch (error) {
       if (!(error instanceof SignalRefused)) throw error
-      emit(options, { type: 'signal.rejected', at: Date.now(), issuer, message: error.message })
+      emit({ type: 'signal.rejected', issuer, message: error.message })
       throw new Refusal(400, 'invalid_request', error.message)
     }
-    const targets = taken.has(claims.jti) ? [] : targetsOf(claims, options)
+    const id = [issuer, audience, claims.jti]
+    const targets = (await taken.has(id)) ? [] : targetsOf(claims, options)
     const at = momentOf(claims.iat, clock)
     for (const one of targets) {
       await revocations.kickOut(one, { at, reason: 'back-channel logout', confirmTimeoutMs: 0 })
     }
-    taken.add(claims.jti)
-    emit(options, { type: 'signal.received', at: Date.now(), issuer, kickOuts: targets.length })
+    if (targets.length > 0) await taken.add(id, lifetimeMs)
+    emit({ type: 'signal.received', issuer, kickOuts: targets.length })
     res.status(200).end()
   })
 }

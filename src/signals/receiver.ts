@@ -10,11 +10,18 @@ export class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly status: number
   readonly code: string
+  readonly headers: Readonly<Record<string, string>>
 
-  constructor(status: number, code: string, description: string) {
+  constructor(
+    status: number,
+    code: string,
+    description: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(description)
     this.status = status
     this.code = code
+    this.headers = headers
   }
 }
 
@@ -55,6 +62,7 @@ export async function readBody(req: Request): Promise<unknown> {
 }
 
 function answer(res: Response, error: Refusal): void {
+  for (const [name, value] of Object.entries(error.headers)) res.set(name, value)
   res.status(error.status).json({ error: error.code, error_description: error.message })
 }
 
@@ -63,8 +71,7 @@ export function receiver(receive: (req: Request, res: Response) => Promise<void>
   return function receiveSignal(req, res, next) {
     res.set('Cache-Control', 'no-store')
     if (req.method !== 'POST') {
-      res.set('Allow', 'POST')
-      answer(res, new Refusal(405, 'invalid_request', 'Use POST'))
+      answer(res, new Refusal(405, 'invalid_request', 'Use POST', { Allow: 'POST' }))
       return
     }
     receive(req, res).catch((error: unknown) => {
@@ -74,8 +81,8 @@ export function receiver(receive: (req: Request, res: Response) => Promise<void>
         if (!req.readableEnded) res.set('Connection', 'close')
         answer(res, error)
       } else if (isUnavailableError(error)) {
-        for (const [name, value] of Object.entries(error.headers)) res.set(name, value)
-        answer(res, new Refusal(503, error.code, 'The signal cannot be taken in right now'))
+        const description = 'The signal cannot be taken in right now'
+        answer(res, new Refusal(503, error.code, description, error.headers))
       } else next(error)
     })
   }

@@ -29,6 +29,15 @@ describe('redisReplayStore', () => {
     expect(answers.filter(Boolean)).toHaveLength(1)
   })
 
+  test('another process sees what was claimed, and looking claims nothing', async () => {
+    const prefix = redis.uniquePrefix()
+    const [one, other] = [makeStore(redis.server, prefix), makeStore(redis.server, prefix)]
+    expect(await other.has('a', 'looked-at')).toBe(false)
+    expect(await one.claim('a', 'looked-at', 60_000)).toBe(true)
+    expect(await other.has('a', 'looked-at')).toBe(true)
+    expect(await other.has('b', 'looked-at')).toBe(false)
+  })
+
   test('an id is forgotten after its time', async () => {
     const store = makeStore()
     expect(await store.claim('a', 'id', 200)).toBe(true)
@@ -106,6 +115,7 @@ describe('redisReplayStore', () => {
     await isUnavailable(makeStore(server, 'kickout').claim('a', 'third', 60_000))
     await server.stop()
     await isUnavailable(store.claim('a', 'fourth', 60_000))
+    await isUnavailable(store.has('a', 'id'))
   })
 
   test('the user that the docs name has enough rights for it, and for nothing else', async () => {
@@ -117,6 +127,7 @@ describe('redisReplayStore', () => {
     const store = closing(redisReplayStore(template(server, as)))
     expect(await store.claim('a', 'id', 10_000)).toBe(true)
     expect(await store.claim('a', 'id', 10_000)).toBe(false)
+    expect(await store.has('a', 'id')).toBe(true)
     const client = template(server, as)
     await expect(client.set('{kickout:0}:session:x', '1')).rejects.toThrow(/NOPERM/)
     await expect(client.del('{kickout:replay:0}:since')).rejects.toThrow(/NOPERM/)

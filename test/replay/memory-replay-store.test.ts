@@ -31,6 +31,16 @@ describe('memoryReplayStore', () => {
     expect(await store.claim('a', 'id', 60_000)).toBe(true)
   })
 
+  test('looking whether an id is claimed claims nothing', async () => {
+    const store = make()
+    expect(await store.has('a', 'id')).toBe(false)
+    await store.claim('a', 'id', 60_000)
+    expect(await store.has('a', 'id')).toBe(true)
+    expect(await store.has('b', 'id')).toBe(false)
+    clock.advance(62_000)
+    expect(await store.has('a', 'id')).toBe(false)
+  })
+
   test('a wall clock that is set ahead forgets nothing', async () => {
     const store = make()
     await store.claim('a', 'id', 60_000)

@@ -58,7 +58,7 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     mcp: { imports: ['root', 'guard'] },
     // What other providers say: a logout or a ban there.
     signals: {
-      imports: ['root', 'revocation', 'guard/keys/jwks.ts', 'guard/keys/key-set.ts'],
+      imports: ['root', 'revocation', 'replay', 'guard/keys/jwks.ts', 'guard/keys/key-set.ts'],
     },
     // Reads numbers and listens; it holds no guard, issuer or store of its own.
     opentelemetry: { imports: ['root'], types: ['guard', 'issuer', 'revocation'] },

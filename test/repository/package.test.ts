@@ -85,7 +85,7 @@ const NAMES: Record<string, string[]> = {
   'express-kickout/websocket': ['acceptUpgrades', 'getConnection', 'graphqlWsAuth', 'socketIoAuth'],
   'express-kickout/mcp': ['tokenVerifier'],
   'express-kickout/client': ['KickoutClient', 'SignedOutError', 'UnavailableError'],
-  'express-kickout/signals': ['backChannelLogout'],
+  'express-kickout/signals': ['backChannelLogout', 'universalLogout'],
   'express-kickout/augment': [],
 }
 

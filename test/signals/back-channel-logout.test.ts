@@ -1,7 +1,9 @@
+import { Agent, request } from 'node:http'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import express, { type RequestHandler } from 'express'
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { CompactSign, decodeJwt, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { UnavailableError } from '../../src/errors.ts'
+import { memoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import { memoryRevocations } from '../../src/revocation/memory-revocations.ts'
 import type { Revocations } from '../../src/revocation/revocations.ts'
 import {
@@ -175,6 +177,20 @@ describe('a logout token', () => {
     ['that is an access token', {}, { typ: 'at+jwt' }],
     ['that is a security event', {}, { typ: 'secevent+jwt' }],
     ['of an unknown key', {}, { kid: 'k2' }],
+    ['with an issuer as a list', { iss: [issuer] }],
+    ['with a number in its audience alone', { aud: [1] }],
+    ['with iat null', { iat: null }],
+    ['with nbf as text', { nbf: 'now' }],
+    ['with exp null', { exp: null }],
+    ['with jti as a list', { jti: ['a'] }],
+    ['with events null', { events: null }],
+    ['with an event that is a list', { events: { [logout]: [] } }],
+    ['with an event that is null', { events: { [logout]: null } }],
+    ['with a nonce that is null', { nonce: null }],
+    ['with a session that is empty', { sid: '' }],
+    ['with a lone surrogate as user', { sub: '\ud800' }],
+    ['just past its age', { iat: seconds() - 306 }],
+    ['just too far in the future', { iat: seconds() + 10 }],
   ]
   test.each(bad)('%s is 400, and kicks out nobody', async (_name, claims, header = {}) => {
     const at = await receiving()
@@ -183,6 +199,31 @@ describe('a logout token', () => {
     expect(answer.headers['cache-control']).toBe('no-store')
     expect(at.revocations.status().entries).toBe(0)
     expect(at.events).toMatchObject([{ type: 'signal.rejected' }])
+  })
+
+  test('with claims that are there twice is judged, and verified, by the last one', async () => {
+    const at = await receiving()
+    const doubled = async (twice: string): Promise<string> => {
+      const good = decodeJwt(await makeToken())
+      const text = `{${twice},${JSON.stringify(good).slice(1)}`
+      const last = `${JSON.stringify(good).slice(0, -1)},${twice}}`
+      const header = { alg: 'ES256', kid: 'k1', typ: 'logout+jwt' }
+      const signed = async (payload: string): Promise<string> =>
+        new CompactSign(new TextEncoder().encode(payload))
+          .setProtectedHeader(header)
+          .sign(privateKey)
+      expect((await deliver(at, await signed(text))).status).toBe(200)
+      return signed(last)
+    }
+    for (const twice of [
+      '"iss":"https://evil.example.com"',
+      '"aud":"other"',
+      '"events":{}',
+      '"iat":1',
+      '"sub":7',
+    ]) {
+      expect((await deliver(at, await doubled(twice))).status).toBe(400)
+    }
   })
 
   test('that is forged, changed, symmetric or unsigned is 400', async () => {
@@ -269,6 +310,91 @@ describe('a request', () => {
   })
 })
 
+describe('a jti that was seen', () => {
+  test('is answered like the first time, and does nothing, whatever else the token says', async () => {
+    const asked: unknown[] = []
+    const at = await receiving({
+      target: ({ sub = '' }) => {
+        asked.push(sub)
+        return { subject: sub }
+      },
+    })
+    const jti = 'once'
+    for (const sub of ['u1', 'u1', 'u2']) {
+      expect((await deliver(at, await makeToken({ jti, sub }))).status).toBe(200)
+    }
+    expect(asked).toEqual(['u1'])
+    expect(await at.isOut({ sub: 'u2' })).toBe(false)
+    expect((await deliver(at, await makeToken({ jti: 'another', sub: 'u2' }))).status).toBe(200)
+    expect(await at.isOut({ sub: 'u2' })).toBe(true)
+  })
+
+  test('is seen by every process that shares a store, and by receivers of other providers not', async () => {
+    const replay = memoryReplayStore()
+    const [one, other] = [await receiving({ replay }), await receiving({ replay })]
+    const elsewhere = await receiving({ replay, clientId: 'another' })
+    const token = await makeToken({ aud: ['app', 'another'] })
+    expect((await deliver(one, token)).status).toBe(200)
+    expect((await deliver(other, token)).status).toBe(200)
+    expect((await deliver(elsewhere, token)).status).toBe(200)
+    expect(other.revocations.status().entries).toBe(0)
+    expect(elsewhere.revocations.status().entries).toBe(1)
+  })
+
+  test('is not seen where the kick-out failed, and a store that fails or is full delays none', async () => {
+    const full = memoryReplayStore({ maxEntries: 1 })
+    await full.claim('other', 'id', 60_000)
+    const away = {
+      claim: async () => Promise.reject(new UnavailableError('replay', 'away')),
+      has: async () => Promise.reject(new UnavailableError('replay', 'away')),
+    }
+    for (const replay of [full, away, { claim: async () => Promise.resolve(true) }]) {
+      const at = await receiving({ replay })
+      const token = await makeToken()
+      for (let round = 0; round < 2; round++) expect((await deliver(at, token)).status).toBe(200)
+      expect(await at.isOut({ sub: 'u1' })).toBe(true)
+    }
+  })
+})
+
+test('a flood of 10 000 unsigned logout tokens fetches no key, verifies nothing and kicks out nobody', async () => {
+  let fetches = 0
+  const keys = await listen((_req, res) => {
+    fetches++
+    res.writeHead(500).end()
+  })
+  open.push(keys)
+  const at = await receiving({ jwksUri: `${keys.url}/jwks` })
+  const [, body = ''] = (await makeToken()).split('.')
+  const agent = new Agent({ keepAlive: true, maxSockets: 20 })
+  const statuses = new Map<number | undefined, number>()
+  const deliverUnsigned = async (index: number): Promise<void> => {
+    const alg = ['none', 'None', 'HS256', ''][index % 4]
+    const header = Buffer.from(JSON.stringify({ alg, typ: 'logout+jwt', kid: `k${index}` }))
+    const form = `logout_token=${header.toString('base64url')}.${body}.${index % 2 ? 'AAAA' : ''}`
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+      const req = request(at.url, { method: 'POST', agent, headers }, (res) => {
+        res.resume().on('end', () => {
+          resolve(res.statusCode)
+        })
+      })
+      req.on('error', reject).end(form)
+    })
+    statuses.set(status, (statuses.get(status) ?? 0) + 1)
+  }
+  for (let sent = 0; sent < 10_000; sent += 100) {
+    await Promise.all(
+      Array.from({ length: 100 }, async (_, index) => deliverUnsigned(sent + index)),
+    )
+  }
+  agent.destroy()
+  expect([...statuses]).toEqual([[400, 10_000]])
+  // Without a key there is nothing to verify a signature with.
+  expect(fetches).toBe(0)
+  expect(at.revocations.status().entries).toBe(0)
+}, 60_000)
+
 test.each<[string, object, RegExp]>([
   ['no issuer', { issuer: undefined }, /"issuer" is missing/],
   ['an issuer that is no URL', { issuer: 'x', jwks: undefined }, /"issuer" must be an https: URL/],
@@ -277,6 +403,7 @@ test.each<[string, object, RegExp]>([
   ['another target', { target: 'everyone' }, /"target"/],
   ['an age beyond the retention', { maxAgeSeconds: 90_000 }, /"maxAgeSeconds"/],
   ['keys twice', { jwksUri: 'https://provider.example.com/jwks' }, /"jwks"/],
+  ['a store that is none', { replay: 'memory' }, /"replay"/],
   ['an unknown option', { audience: 'app' }, /unknown option "audience"/],
 ])('options with %s are a TypeError', (_name, options, message) => {
   const given = { issuer, clientId: 'app', revocations: memoryRevocations(), jwks, ...options }
