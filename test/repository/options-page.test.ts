@@ -57,6 +57,7 @@ const NAMED_ON: Record<string, string> = {
   AcceptUpgradesOptions: 'docs/open-connections.md',
   ConnectionOptions: 'docs/open-connections.md',
   BackChannelLogoutOptions: 'docs/signals.md',
+  UniversalLogoutOptions: 'docs/signals.md',
   KickoutClientOptions: 'docs/browser.md',
   InstrumentOptions: 'docs/metrics.md',
 }

@@ -432,7 +432,7 @@ test.each<[string, object, RegExp]>([
     findSubject: () => 'u1',
     ...options,
   }
-  const make = () => universalLogout(given as UniversalLogoutOptions)
+  const make = () => universalLogout(given)
   expect(make).toThrow(TypeError)
   expect(make).toThrow(message)
 })
