@@ -65,6 +65,11 @@ export const options = {
   audience: { type: 'string', value: 'NAME', meaning: 'the guard\'s "audience"' },
   'jwks-uri': { type: 'string', value: 'URL', meaning: 'the guard\'s "jwksUri"' },
   alg: { type: 'string', value: 'NAME', meaning: 'the algorithm of the key' },
+  'publish-ahead': {
+    type: 'string',
+    value: 'SECONDS',
+    meaning: 'how long the key is published before it signs (1200, as the key store has it)',
+  },
   out: { type: 'string', value: 'FILE', meaning: 'a new file that only you may read' },
   print: { type: 'boolean', meaning: 'print the SQL instead of running it' },
 } as const satisfies Record<string, OptionDefinition>

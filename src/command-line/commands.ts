@@ -71,6 +71,12 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./keys.ts')).generateKey,
   },
   {
+    words: ['keys', 'rotate'],
+    summary: 'have the next key of the key store published, and then used by every issuer process',
+    options: ['issuer', 'alg', 'publish-ahead', 'redis', 'prefix'],
+    load: async () => (await import('./key-rotation.ts')).rotateKeys,
+  },
+  {
     words: ['token', 'inspect'],
     summary: 'say what a guard would make of the token on standard input, and why',
     options: ['issuer', 'audience', 'jwks-uri', ...store],

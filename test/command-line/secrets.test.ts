@@ -13,7 +13,11 @@ const folder = mkdtempSync(join(tmpdir(), 'kickout-keys-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const targets = ['--issuer', 'https://login.example.com', '--subject', 'u1']
-const flagsOf: Record<string, string[]> = { 'kick-out': targets, sessions: ['--subject', 'u1'] }
+const flagsOf: Record<string, string[]> = {
+  'kick-out': targets,
+  sessions: ['--subject', 'u1'],
+  'keys rotate': targets.slice(0, 2),
+}
 
 describe('a password', () => {
   const withStore = commands.filter(({ options }) => options.includes('redis'))

@@ -69,7 +69,9 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
         'revocation',
         'redis',
         'postgres',
+        'key-store',
         'issuer/keys/signing-key.ts',
+        'issuer/keys/stored-signing-keys.ts',
         'guard/middleware.ts',
         'guard/keys/fetch-json.ts',
         'guard/keys/jwks.ts',
@@ -79,6 +81,8 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
       dynamic: [
         ['command-line/commands.ts', 'command-line'],
         ['command-line/store.ts', 'command-line'],
+        ['command-line/key-rotation.ts', 'command-line'],
+        ['command-line/key-rotation.ts', 'redis/index.ts'],
         ['command-line/postgres-schema.ts', 'command-line/postgres-store.ts'],
         ['command-line/doctor/doctor.ts', 'command-line'],
         ['command-line/doctor/doctor.ts', 'postgres/options.ts'],

@@ -13,7 +13,7 @@ import type { RedisServer } from '../../support/redis-server.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { runCommand } from './built-command.ts'
 import type { FollowingServer } from './following-server.ts'
-import { issuerName, type Stage } from './stage.ts'
+import { encryptionKey, issuerName, type Stage } from './stage.ts'
 
 /** What a command finds, and the environment in which it runs. */
 export interface Scene {
@@ -267,6 +267,12 @@ export const scenes = {
       },
       input,
     }
+  },
+  'key-store': async (stage) => {
+    const { redis } = await settled(stage)
+    await stage.storedKeysIssuer(redis.url)
+    const env = { KICKOUT_REDIS_URL: redis.url, KICKOUT_ENCRYPTION_KEY: encryptionKey }
+    return { env }
   },
   nothing: async () => Promise.resolve({ env: {} }),
   'empty-database': emptyDatabase,

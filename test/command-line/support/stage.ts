@@ -5,10 +5,11 @@ import {
   type Issuer,
   type SessionStore,
 } from '../../../src/issuer/index.ts'
-import { redisStore } from '../../../src/redis/index.ts'
+import { redisKeyStore, redisStore } from '../../../src/redis/index.ts'
 import { type RedisServer, startRedis } from '../../support/redis-server.ts'
 import { type FollowingServer, startServer } from './following-server.ts'
 
+export const encryptionKey = 'a key of thirty-two bytes or more, for tests only'
 export const issuerName = 'https://login.example.com'
 
 export interface Stage {
@@ -17,6 +18,8 @@ export interface Stage {
   redis(...args: string[]): Promise<RedisServer>
   server(kind: 'redis' | 'postgres', url: string, options?: object): Promise<FollowingServer>
   issuer(store: SessionStore): Promise<Issuer>
+  /** An issuer that keeps its signing keys on Redis. */
+  storedKeysIssuer(url: string, algorithm?: 'ES256' | 'EdDSA'): Promise<Issuer>
   redisIssuer(url: string, options?: Parameters<typeof redisStore>[1]): Promise<Issuer>
 }
 
@@ -45,6 +48,19 @@ export function useStage(): Stage {
           store,
         }),
       ),
+    async storedKeysIssuer(url, algorithm = 'ES256') {
+      const issuer = stage.closing(
+        createIssuer({
+          issuer: issuerName,
+          audience: 'https://api.example.com',
+          keyStore: redisKeyStore(url, { encryptionKey, algorithm }),
+          refreshTokenSecret: 'a secret of thirty-two bytes or more, for tests only',
+          store: redisStore(url),
+        }),
+      )
+      await issuer.ready()
+      return issuer
+    },
     redisIssuer: async (url, options) => stage.issuer(redisStore(url, options)),
   }
   return stage
