@@ -62,6 +62,7 @@ export interface Rotation {
 export interface KeyStore {
   /** The algorithm of keys that are made for it. */
   readonly algorithm: string
+  /** When keys are made, published and dropped. */
   readonly rotation: Rotation
   /**
    * @throws UnavailableError when it could not be read
@@ -75,6 +76,7 @@ export interface KeyStore {
    * @throws UnavailableError when it is not known to have happened
    */
   replace(issuer: string, revision: string, keys: readonly StoredKey[]): Promise<boolean>
+  /** Ends its connections. Safe to repeat. */
   close(): Promise<void>
 }
 

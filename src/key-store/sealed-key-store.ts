@@ -41,6 +41,7 @@ export interface KeyStoreOptions {
    * @defaultValue 'ES256'
    */
   algorithm?: SigningAlgorithm
+  /** When keys are made, published and dropped. */
   rotation?: RotationOptions
 }
 

@@ -102,6 +102,7 @@ export interface RedisReplayStoreOptions {
   prefix?: string
 }
 
+/** What `redisKeyStore` is given. */
 export interface RedisKeyStoreOptions extends KeyStoreOptions {
   /**
    * Of every key.

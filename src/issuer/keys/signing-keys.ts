@@ -22,7 +22,9 @@ export const toleranceRoomMs = 10_000
 
 /** A key that was announced, and when it signs, milliseconds since the epoch. */
 export interface RotatedKey {
+  /** The `kid` of the new key. */
   kid: string
+  /** From when on it signs, milliseconds since the epoch. */
   signsAt: number
 }
 
