@@ -100,6 +100,8 @@ export type SessionEndReason =
 export type IssuerEvent =
   | SessionEvent<'session.started'>
   | SessionEvent<'session.refreshed'>
+  /** The user signed in again within the session: `issuer.stepUp`. */
+  | SessionEvent<'session.stepped_up'>
   | SessionEvent<'refresh.retried'>
   | SessionEvent<'refresh.reused'>
   | SessionEvent<'refresh.fast_forwarded'>

@@ -21,6 +21,7 @@ export interface IssuerContext extends IssuerSettings {
 
 type SessionEventType =
   | 'session.started'
+  | 'session.stepped_up'
   | 'session.refreshed'
   | 'refresh.retried'
   | 'refresh.retried_late'

@@ -25,6 +25,7 @@ import { StoreClock } from './sessions/store-clock.ts'
 import { type SessionInfo, toSessionInfo } from './sessions/session-store.ts'
 import { type IssuerOptions, type IssuerSettings, readSettings } from './options.ts'
 import { startSession, type StartSessionInput } from './start-session.ts'
+import { stepUp, type StepUpInput } from './step-up.ts'
 import { IssuerCounters, type IssuerStats } from './stats.ts'
 import type { TokenResponse } from './tokens/token-response.ts'
 
@@ -42,6 +43,7 @@ export type { Device, SessionInfo, SessionStore } from './sessions/session-store
 export type { SessionOptions } from './sessions/session-options.ts'
 export type { AssessRisk, ExtraClaims, IssuerOptions, RefreshFacts } from './options.ts'
 export type { SessionKey, StartSessionInput } from './start-session.ts'
+export type { StepUpInput } from './step-up.ts'
 export type { IssuerStats, RefreshResult } from './stats.ts'
 export type { TokenResponse } from './tokens/token-response.ts'
 
@@ -65,11 +67,23 @@ export interface Issuer {
    */
   startSession(input: StartSessionInput, options?: { req?: CookieRequest }): Promise<TokenResponse>
   /**
+   * The user of a session has signed in again, or in a stronger way (RFC 9470): the answer's access token says so, and so
+   * does each later one of the session. `authTime` never goes back. `refresh_token` is the session's current one, as the
+   * client has it.
+   *
+   * @param sessionId - `sessionId` of `req.auth`
+   * @throws TypeError for wrong input, `GrantError` when the session is over, `UnavailableError` when the store failed
+   */
+  stepUp(sessionId: string, input: StepUpInput): Promise<TokenResponse>
+  /**
    * For a login route of your own that a page on another origin calls: the exact CORS and the origin check of `/token`.
    * It answers preflights, and 403 `access_denied` for an origin that is not in `allowedOrigins`.
    */
   readonly crossOrigin: RequestHandler
-  /** Answers a login with its tokens; in cookie mode the refresh token goes into the cookie alone. */
+  /**
+   * Answers a login or a step-up with its tokens; in cookie mode the refresh token goes into the cookie alone, which a
+   * browser that has a cookie of this very session keeps as it is.
+   */
   send(res: Response, tokens: TokenResponse): void
   /** A user's live sessions, the last used first. */
   listSessions(subject: string): Promise<SessionInfo[]>
@@ -157,8 +171,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     }
   }
 
-  async function endPreviousSession(req: CookieRequest, current?: string): Promise<void> {
-    const previous = previousSessionOf(req)
+  async function endPreviousSession(previous: string | undefined, current?: string): Promise<void> {
     if (previous === undefined || previous === current) return
     await endSession(previous, 'replaced', context)
   }
@@ -168,16 +181,20 @@ export function createIssuer(options: IssuerOptions): Issuer {
     revocations: context.revocations,
     crossOrigin: createCrossOrigin(context),
     async startSession(input, { req } = {}) {
-      if (req) await endPreviousSession(req)
+      if (req) await endPreviousSession(previousSessionOf(req))
       return (await startSession(input, context)).response
     },
     send(res, tokens) {
-      endPreviousSession(res.req, tokens.session_id).catch(() => undefined)
+      const previous = previousSessionOf(res.req)
+      endPreviousSession(previous, tokens.session_id).catch(() => undefined)
       // Computed rather than remembered with the object, so that a copy of it sends the same cookie.
       const { idleTtlMs, absoluteTtlMs } = settings.session
       const sessionTtlSeconds = Math.min(idleTtlMs, absoluteTtlMs) / 1000
-      sendTokens(res, { response: tokens, sessionTtlSeconds }, context, true)
+      // A refresh in another tab may have moved the cookie on since the step-up: it is the newer one.
+      const cookie = previous !== tokens.session_id
+      sendTokens(res, { response: tokens, sessionTtlSeconds }, context, { sessionId: true, cookie })
     },
+    stepUp: async (sessionId, input) => (await stepUp(sessionId, input, context)).response,
     listSessions: async (subject) =>
       (await settings.store.list(settings.issuer, subject)).map(toSessionInfo),
     async endSession(sessionId, { subject } = {}) {

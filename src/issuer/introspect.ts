@@ -49,7 +49,9 @@ async function describeRefreshToken(
   if (!session || presented.counter < session.counter) return inactive
   if (session.expiresAt <= Date.now() || !context.refreshTokens.fits(presented, session))
     return inactive
-  const { clientId, scopes, authentication } = session
+  const authentication = context.refreshTokens.authenticationOf(session)
+  if (!authentication) return inactive
+  const { clientId, scopes } = session
   if (clientId !== undefined && !(await clients.mayHaveSessions(clientId))) return inactive
   const { jkt, acr, authTime } = authentication
   return {

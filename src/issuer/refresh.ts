@@ -1,10 +1,12 @@
 import { normalizeTargetUri } from '../dpop/target-uri.ts'
-import { GrantError, isGrantError, UnavailableError } from '../errors.ts'
-import { prepareAccessToken, type PreparedToken, readExtraClaims } from './tokens/access-token.ts'
+import { GrantError, UnavailableError } from '../errors.ts'
+import { prepareAccessToken, type PreparedToken } from './tokens/access-token.ts'
+import { askClaims } from './ask-claims.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { assertGrant } from './http/clients.ts'
 import { tokenEndpointOf } from './http/endpoints.ts'
 import { endSession } from './revoke.ts'
+import { endTampered } from './tampering.ts'
 import { type PresentedToken, sessionIdOf } from './tokens/refresh-token.ts'
 import { scopeError, splitRequestedScope } from './tokens/scope.ts'
 import { maxLostAnswerSeconds } from './sessions/session-options.ts'
@@ -61,35 +63,7 @@ async function clientOf(
 }
 
 /**
- * The claims of the application are asked for *before* the rotation: while they fail nothing has moved, and the same token
- * still works when they are back, however long that takes. Asked for afterwards, their failure would use up the token and
- * a retry after the grace would look like a theft.
- *
- * @throws UnavailableError
- */
-async function askClaims(
-  session: SessionRecord | undefined,
-  context: IssuerContext,
-): Promise<Record<string, unknown>> {
-  if (!session) return {}
-  try {
-    return await readExtraClaims(session, context.claims)
-  } catch (cause) {
-    if (isGrantError(cause)) {
-      // The application refuses this user. An `invalid_grant` is for good; any other code leaves the session as it is.
-      if (cause.code === 'invalid_grant') {
-        await endSession(session.sessionId, 'app', context, session.subject)
-      }
-      throw cause
-    }
-    throw new UnavailableError('sessions', 'The access token cannot be made: "claims" failed', {
-      cause,
-    })
-  }
-}
-
-/**
- * A record that does not fit the seal of its refresh token was written without `refreshTokenSecret`. The session ends:
+ * A record that does not fit the seal of its refresh token, or a step-up that is not one of ours, was written without `refreshTokenSecret`. The session ends:
  * without this, write access to the store would be enough to have an access token signed for any user and scope.
  *
  * @throws GrantError `invalid_grant`
@@ -99,11 +73,23 @@ async function assertSealed(
   session: SessionRecord,
   context: IssuerContext,
 ): Promise<void> {
-  if (context.refreshTokens.fits(presented, session)) return
-  const { sessionId } = session
-  context.emit({ type: 'session.tampered', sessionId })
-  await endSession(sessionId, 'revoked', context)
+  const { refreshTokens } = context
+  if (refreshTokens.fits(presented, session) && refreshTokens.authenticationOf(session)) return
+  await endTampered(session.sessionId, context)
   throw refused('tampered')
+}
+
+/** What a step-up judges the record by was lost, or the session began before there was one. The refresh does without it. */
+async function sealAgain(
+  { handle }: PresentedToken,
+  session: SessionRecord,
+  { store, refreshTokens }: IssuerContext,
+): Promise<void> {
+  const after = refreshTokens.sealRecord(handle, session)
+  const { sessionId } = session
+  await store
+    .amend?.({ sessionId, field: 'sealed', before: undefined, after })
+    .catch(() => undefined)
 }
 
 /**
@@ -270,6 +256,7 @@ async function exchange(request: RefreshRequest, context: IssuerContext): Promis
     context,
   )
   await assertSealed(parts, session, context)
+  if (session.sealed === undefined) await sealAgain(parts, session, context)
   if (isSuperseded) await assertNoRisk(request, session, context)
   const extra = isSuperseded ? await askClaims(session, context) : askedBefore
   const scopes = splitRequestedScope(request.scope) ?? session.scopes

@@ -32,11 +32,11 @@ export function sendTokens(
   res: Response,
   { response, sessionTtlSeconds }: IssuedTokens,
   context: IssuerContext,
-  withSessionId: boolean,
+  withParts: { readonly sessionId: boolean; readonly cookie: boolean },
 ): void {
   const { refresh_token: refreshToken, session_id: sessionId } = response
   res.set('Cache-Control', 'no-store')
-  if (context.cookie) {
+  if (context.cookie && withParts.cookie) {
     res.append('Set-Cookie', toSetCookie(refreshToken, sessionTtlSeconds, context.cookie))
   }
   const body: Partial<TokenResponse> = {
@@ -46,7 +46,7 @@ export function sendTokens(
   }
   if (!context.cookie) body.refresh_token = refreshToken
   if (response.scope !== undefined) body.scope = response.scope
-  if (withSessionId) body.session_id = sessionId
+  if (withParts.sessionId) body.session_id = sessionId
   res.json(body)
 }
 
@@ -111,7 +111,7 @@ function tokenHandler(context: IssuerContext): RequestHandler {
     // under way. Only /logout clears it.
     const facts = factsOf(req)
     const tokens = await refresh({ refreshToken, scope, clientId, proofs, facts }, context)
-    sendTokens(res, tokens, context, false)
+    sendTokens(res, tokens, context, { sessionId: false, cookie: true })
   }
 }
 

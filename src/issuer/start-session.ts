@@ -3,19 +3,20 @@ import { GrantError } from '../errors.ts'
 import { isIdentifier, maxIdentifierLength } from '../identifier.ts'
 import { assertOptions, optionError, readOptions } from '../options.ts'
 import { firstParty } from './http/clients.ts'
+import { type AuthenticationInput, readAuthentication } from './authentication.ts'
 import { readExtraClaims } from './tokens/access-token.ts'
 import { emitEnded, emitSession, type IssuerContext } from './context.ts'
 import { newHandle, sessionIdOf } from './tokens/refresh-token.ts'
 import { endSession } from './revoke.ts'
 import { parseScope } from './tokens/scope.ts'
-import type { Authentication, Device } from './sessions/session-store.ts'
+import type { Device } from './sessions/session-store.ts'
 import { type IssuedTokens, issueTokens } from './tokens/token-response.ts'
 
 const where = 'startSession'
 const thumbprint = /^[A-Za-z0-9_-]{43}$/
 
 /** Who has just signed in. */
-export interface StartSessionInput {
+export interface StartSessionInput extends AuthenticationInput {
   /** The user, as `sub`: at most 255 characters. */
   subject: string
   /** What the session grants, separated by spaces. */
@@ -28,12 +29,6 @@ export interface StartSessionInput {
   clientId?: string
   /** For the user to recognise the session by. Longer texts are cut. */
   device?: Device
-  /** How strong the sign-in was, copied into access tokens as `acr`. */
-  acr?: string
-  /** The methods of the sign-in, copied into access tokens as `amr`. */
-  amr?: string[]
-  /** When the user proved who they are, seconds. */
-  authTime?: number
   /** Binds the session to a key: whoever has its tokens, but not that key, has nothing. Plain bearers without it. */
   dpop?: SessionKey
 }
@@ -102,20 +97,6 @@ function readDevice(value: unknown): Device | undefined {
   return device
 }
 
-function readAuthentication({ acr, amr, authTime }: Record<string, unknown>): Authentication {
-  if (amr !== undefined && !(Array.isArray(amr) && amr.every(isIdentifier))) {
-    throw optionError(where, 'amr', 'must be a list of strings')
-  }
-  if (authTime !== undefined && !(typeof authTime === 'number' && Number.isFinite(authTime))) {
-    throw optionError(where, 'authTime', 'must be a number of seconds')
-  }
-  return {
-    ...(acr !== undefined && { acr: assertIdentifier('acr', acr) }),
-    ...(amr !== undefined && { amr }),
-    ...(authTime !== undefined && { authTime }),
-  }
-}
-
 /** @see RFC 9449 §5 */
 async function readKey(value: unknown, context: IssuerContext): Promise<{ jkt?: string }> {
   if (value === undefined) return {}
@@ -168,6 +149,8 @@ export async function startSession(
     )
   }
   const scopes = readScopes(input.scope)
+  const { acr, amr, authTime } = input
+  const authentication = readAuthentication(where, { acr, amr, authTime })
   const key = await readKey(input.dpop, context)
   const { issuer, store } = context
   // Without a key nothing is begun.
@@ -180,7 +163,7 @@ export async function startSession(
     clientId,
     scopes,
     device: readDevice(input.device),
-    authentication: { ...readAuthentication({ ...input }), ...key },
+    authentication: { ...authentication, ...key },
     ...context.session,
   })
   if (started.outcome === 'full') {
@@ -196,7 +179,17 @@ export async function startSession(
   emitSession(context, 'session.started', session)
   try {
     const extra = await readExtraClaims(session, context.claims)
-    return await issueTokens(session, parts, scopes, session.startedAt, extra, context)
+    const [tokens] = await Promise.all([
+      issueTokens(session, parts, scopes, session.startedAt, extra, context),
+      // A step-up knows no refresh token, whose seal tells whether the record is as it was; this takes its place.
+      store.amend?.({
+        sessionId: session.sessionId,
+        field: 'sealed',
+        before: undefined,
+        after: context.refreshTokens.sealRecord(parts.handle, session),
+      }),
+    ])
+    return tokens
   } catch (error) {
     // Nobody will ever hold a token of it: it must neither be listed nor count.
     await endSession(session.sessionId, 'app', context, subject).catch(() => undefined)

@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { SessionStore } from '../../src/issuer/sessions/session-store.ts'
 import type { Answer } from '../support/http-client.ts'
-import { createKit, type Kit } from '../support/issuer-kit.ts'
+import type { TokenResponse } from '../../src/issuer/index.ts'
+import { claimsOf, createKit, type Kit } from '../support/issuer-kit.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 
 export interface RacesSource {
@@ -60,6 +61,8 @@ class GatedStore implements SessionStore {
     this.#through('start', async () => this.#store.start(session))
   rotate: SessionStore['rotate'] = async (request) =>
     this.#through('rotate', async () => this.#store.rotate(request))
+  amend: NonNullable<SessionStore['amend']> = async (request) =>
+    this.#through('amend', async () => this.#store.amend!(request))
   find: SessionStore['find'] = async (sessionId) =>
     this.#through('find', async () => this.#store.find(sessionId))
   list: SessionStore['list'] = async (issuer, subject) =>
@@ -72,6 +75,8 @@ class GatedStore implements SessionStore {
       get(target, name) {
         if (name === 'kickOut') return kickOut
         const member: unknown = Reflect.get(target, name)
+        // A proxy must give a member of that kind, found by a symbol, as it is.
+        if (typeof name === 'symbol') return member
         return typeof member === 'function' ? (member.bind(target) as unknown) : member
       },
     })
@@ -227,6 +232,66 @@ export function describeRaces(name: string, source: RacesSource): void {
         await closeKits()
       })
       expect(outcomes).toEqual(new Set([true, false]))
+    }, 60_000)
+
+    test('step-up ∥ kick-out: after it is acknowledged nothing survives', async () => {
+      const outcomes = new Set<string>()
+      await everyInterleaving(atMost(150), async (drive) => {
+        const { kit, store } = await makeKit()
+        const session = await kit.startSession()
+        const tokens: TokenResponse[] = []
+        store.gated = true
+        await drive(store, [
+          kit.issuer.stepUp(session.session_id, { acr: 'gold' }).then(
+            (raised) => tokens.push(raised),
+            (error: unknown) => outcomes.add((error as { reason: string }).reason),
+          ),
+          kit.issuer.kickOut({ subject: 'u1' }),
+        ])
+        store.gated = false
+        for (const { access_token, refresh_token } of tokens) {
+          outcomes.add('stepped up')
+          expect(await isAccepted(kit, access_token)).toBe(false)
+          expect((await kit.refresh(refresh_token)).status).toBe(400)
+        }
+        expect((await kit.refresh(session.refresh_token)).status).toBe(400)
+        await expect(kit.issuer.stepUp(session.session_id, { acr: 'gold' })).rejects.toMatchObject({
+          code: 'invalid_grant',
+        })
+        await closeKits()
+      })
+      expect(outcomes).toEqual(new Set(['stepped up', 'ended']))
+    }, 60_000)
+
+    test('step-up ∥ step-up ∥ rotate: one lineage, the latest moment, and what is refreshed later has it', async () => {
+      await everyInterleaving(atMost(150), async (drive) => {
+        const { kit, store } = await makeKit()
+        const session = await kit.startSession({ acr: 'bronze', authTime: 100 })
+        const answers: Answer[] = []
+        const tokens: TokenResponse[] = []
+        const raise = async (acr: string, authTime: number) =>
+          tokens.push(await kit.issuer.stepUp(session.session_id, { acr, authTime }))
+        store.gated = true
+        await drive(store, [
+          raise('silver', 200),
+          raise('gold', 300),
+          kit.refresh(session.refresh_token).then((answer) => answers.push(answer)),
+        ])
+        store.gated = false
+        expect(tokens).toHaveLength(2)
+        expect(answers.map(({ status }) => status)).toEqual([200])
+        for (const { access_token: token } of tokens)
+          expect(await isAccepted(kit, token)).toBe(true)
+        const successor = answers[0]!.json.refresh_token as string
+        const known = [session.refresh_token, successor]
+        for (const { refresh_token: token } of tokens) expect(known).toContain(token)
+        const later = await kit.refresh(successor)
+        expect(later.status).toBe(200)
+        const { acr, auth_time } = claimsOf(later)
+        expect(['silver', 'gold']).toContain(acr)
+        expect(auth_time).toBe(300)
+        await closeKits()
+      })
     }, 60_000)
 
     test('theft ∥ kick-out ∥ rotate: a reuse and a kick-out end the session together', async () => {

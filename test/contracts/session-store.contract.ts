@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import type { AccessTokenClaims } from '../../src/auth.ts'
 import { isUnavailableError } from '../../src/errors.ts'
 import type {
+  AmendOutcome,
+  AmendRequest,
   NewSession,
   RotateOutcome,
   RotateRequest,
@@ -482,6 +484,99 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         const words = outcomes.map(({ outcome }) => outcome)
         expect(words.filter((word) => word === 'reused')).toHaveLength(1)
         expect(words.filter((word) => word === 'ended')).toHaveLength(49)
+      })
+    })
+
+    describe('amend', () => {
+      async function amend(
+        session: Pick<SessionRecord, 'sessionId'>,
+        facts: Partial<AmendRequest> = {},
+      ): Promise<AmendOutcome> {
+        const { sessionId } = session
+        return store.amend!({
+          ...{ sessionId, field: 'stepUp', before: undefined, after: 'gold' },
+          ...facts,
+        })
+      }
+
+      test('puts a text into the record, which find, list and rotate give back', async () => {
+        const session = await start()
+        await elapse(under, 5)
+        const outcome = await amend(session)
+        expect(outcome).toMatchObject({ outcome: 'amended' })
+        if (outcome.outcome !== 'amended') throw new Error(outcome.outcome)
+        expect(outcome.session).toEqual({ ...session, stepUp: 'gold' })
+        expect(outcome.now).toBeGreaterThan(session.startedAt)
+        expect(await store.find(session.sessionId)).toEqual({ ...session, stepUp: 'gold' })
+        expect(await store.list(issuer, subject)).toEqual([{ ...session, stepUp: 'gold' }])
+        expect(await rotate(session, 0)).toMatchObject({
+          outcome: 'rotated',
+          session: { stepUp: 'gold', counter: 1 },
+        })
+        expect(await rotate(session, 0)).toMatchObject({
+          outcome: 'retried',
+          session: { stepUp: 'gold', counter: 1 },
+        })
+      })
+
+      test('keeps its two fields apart, and each text as it is', async () => {
+        const session = await start()
+        for (const text of hostileIds) {
+          const other = await start()
+          await amend(other, { after: text })
+          expect(await store.find(other.sessionId)).toMatchObject({ stepUp: text })
+        }
+        await amend(session, { field: 'sealed', after: 'wax' })
+        await amend(session, { after: '{"acr":"gold"}' })
+        expect(await store.find(session.sessionId)).toMatchObject({
+          sealed: 'wax',
+          stepUp: '{"acr":"gold"}',
+        })
+      })
+
+      test('changes nothing where the field holds something else than expected', async () => {
+        const session = await start()
+        expect(await amend(session, { before: 'silver' })).toEqual({ outcome: 'changed' })
+        await amend(session, { after: 'silver' })
+        expect(await amend(session)).toEqual({ outcome: 'changed' })
+        expect(await amend(session, { before: 'gold' })).toEqual({ outcome: 'changed' })
+        expect(await amend(session, { before: 'silver' })).toMatchObject({ outcome: 'amended' })
+        expect(await store.find(session.sessionId)).toMatchObject({ stepUp: 'gold' })
+      })
+
+      test('lets one of 50 through that come at once', async () => {
+        const session = await start()
+        const outcomes = await Promise.all(
+          Array.from({ length: 50 }, async (_, index) => amend(session, { after: `${index}` })),
+        )
+        const words = outcomes.map(({ outcome }) => outcome)
+        expect(words.filter((word) => word === 'amended')).toHaveLength(1)
+        expect(words.filter((word) => word === 'changed')).toHaveLength(49)
+      })
+
+      test('neither extends a session nor counts as a use of it', async () => {
+        const session = await start({ idleTtlMs: shortMs })
+        await elapse(under, shortMs / 2)
+        await amend(session)
+        await elapse(under, shortMs / 2 + 5)
+        expect(await rotate(session, 0)).toEqual({ outcome: 'expired' })
+        expect(await amend(session, { before: 'gold' })).toEqual({ outcome: 'expired' })
+      })
+
+      test('knows no session that is over, or was never there', async () => {
+        for (const target of [{ subject }, { client: 'web' }, { everyone: true }] as const) {
+          const session = await start({ clientId: 'web' })
+          await store.revocations(issuer).kickOut({ issuer, ...target }, { confirmTimeoutMs: 0 })
+          expect(await amend(session)).toEqual({ outcome: 'ended' })
+          expect(await isAlive(session)).toBe(false)
+        }
+        const session = await start()
+        await store.revocations(issuer).kickOut({ issuer, session: session.sessionId })
+        expect(await amend(session)).toEqual({ outcome: 'ended' })
+        expect(await isAlive(session)).toBe(false)
+        for (const sessionId of ['0-unknown', 'not-ours', ...hostileIds]) {
+          expect(await amend({ sessionId })).toEqual({ outcome: 'ended' })
+        }
       })
     })
 

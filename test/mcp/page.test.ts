@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import express, { type Express, type RequestHandler } from 'express'
-import ts from 'typescript'
 import {
   type AuthHandler,
   cutOnKickOut,
@@ -10,6 +9,7 @@ import {
 import { createTestIssuer, type TestIssuer } from '../../src/testing/index.ts'
 import { blocksOf, readPage } from '../support/documentation.ts'
 import { listen, type Listening } from '../support/http-client.ts'
+import { runBlock } from '../support/run-block.ts'
 import { type McpClient, type McpSdk, msUntilStreamEnds, Waiting } from './mcp-sdk.ts'
 import { sdkV1 } from './sdk-v1.ts'
 import { sdkV2Stateless } from './sdk-v2.ts'
@@ -22,32 +22,7 @@ import { sdkV2Stateless } from './sdk-v2.ts'
 const page = 'docs/mcp.md'
 const blocks = blocksOf(page, readPage(page)).map(({ shown }) => shown)
 
-type Load = (name: string) => Promise<unknown>
-const AsyncFunction = Object.getPrototypeOf(async () => undefined).constructor as new (
-  ...parameters: string[]
-) => (...values: unknown[]) => Promise<unknown>
-
-/** Runs a block with what it takes for granted. @returns what it has named so */
-async function runBlock(
-  code: string,
-  { addresses, given, wanted }: { addresses: [string, string][]; given: object; wanted: string },
-): Promise<unknown> {
-  const moved = addresses.reduce((text, [from, to]) => text.replaceAll(from, to), code)
-  const script = ts.transpile(moved, {
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.ESNext,
-  })
-  const loading = script.replace(
-    /^import ([^;]*?) from '([^']*)';?$/gm,
-    (_all, names: string, from: string) =>
-      names.startsWith('{')
-        ? `const ${names.replaceAll(' as ', ': ')} = await load('${from}');`
-        : `const { default: ${names} } = await load('${from}');`,
-  )
-  const load: Load = async (name) => import(name)
-  const run = new AsyncFunction('load', ...Object.keys(given), `${loading}\nreturn ${wanted}`)
-  return run(load, ...Object.values(given))
-}
+const load = async (name: string): Promise<unknown> => import(name)
 
 let server: Listening
 let issuer: TestIssuer
@@ -108,7 +83,7 @@ describe('the sample of', () => {
     })
     // The one thing that only the network of the reader has: the keys of the issuer.
     const code = blocks[0]!.replace('  revocations,\n', `  revocations, jwksUri: '${jwks.url}',\n`)
-    const app = (await runBlock(code, {
+    const app = (await runBlock(code, load, {
       addresses: [['https://mcp.example.com', server.url]],
       given: { revocations: issuer.revocations },
       wanted: 'app',
@@ -121,8 +96,7 @@ describe('the sample of', () => {
   })
 
   test('SDK v1 runs: sessions belong to their user, who is kicked out', async () => {
-    serve = (await runBlock(blocks[1]!, {
-      addresses: [],
+    serve = (await runBlock(blocks[1]!, load, {
       given: given(),
       wanted: 'app',
     })) as Express
@@ -144,7 +118,7 @@ describe('the sample of', () => {
     { name: 'requireBearerAuth of v1', block: 3, sdk: sdkV1 },
   ])('$name runs: it lets in and kicks out', async ({ block, sdk }) => {
     const { guard, metadata }: { guard: AuthHandler; metadata: unknown } = given()
-    const bearerAuth = (await runBlock(blocks[block]!, {
+    const bearerAuth = (await runBlock(blocks[block]!, load, {
       addresses: [['https://mcp.example.com', server.url]],
       given: { guard, metadata },
       wanted: 'bearerAuth',

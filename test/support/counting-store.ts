@@ -27,6 +27,7 @@ export function countingStore(store: SessionStore): CountingStore {
     partitionOf: (issuer, subject) => store.partitionOf(issuer, subject),
     start: async (session) => counted('start', async () => store.start(session)),
     rotate: async (request) => counted('rotate', async () => store.rotate(request)),
+    amend: async (request) => counted('amend', async () => store.amend!(request)),
     find: async (sessionId) => counted('find', async () => store.find(sessionId)),
     list: async (issuer, subject) => counted('list', async () => store.list(issuer, subject)),
     revocations(issuer) {

@@ -2,7 +2,7 @@ import { afterEach } from '@jest/globals'
 import defaultExpress, { type Express, type RequestHandler } from 'express'
 import { decodeJwt } from 'jose'
 import { adminRouter } from '../../src/admin/index.ts'
-import { createGuard, authErrorHandler } from '../../src/guard/middleware.ts'
+import { type AuthHandler, authErrorHandler, createGuard } from '../../src/guard/middleware.ts'
 import { getAuth } from '../../src/guard/request-auth.ts'
 import { readSettings } from '../../src/guard/options.ts'
 import type { RequireAuthOptions } from '../../src/guard/require-auth-options.ts'
@@ -43,6 +43,8 @@ export interface KitOptions {
   express?: typeof defaultExpress
   /** Mounted before everything else, as an application's own parsers are. */
   before?: RequestHandler[]
+  /** Further routes of the application, in front of the handler of errors. */
+  routes?: (app: Express, parts: { guard: AuthHandler; issuer: Issuer; clock: FakeClock }) => void
   /** Over the guard's own options. */
   guard?: Partial<RequireAuthOptions>
   /** Where the guard finds keys: by discovery unless the issuer has an address of its own. */
@@ -141,6 +143,7 @@ export async function createKit(options: KitOptions = {}): Promise<Kit> {
     signal.addEventListener('abort', () => res.end('data: closed\n\n'))
   })
   app.use('/admin', guard, adminRouter({ issuer }))
+  options.routes?.(app, { guard, issuer, clock })
   app.use(authErrorHandler())
 
   const kit: Kit = {

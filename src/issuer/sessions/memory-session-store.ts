@@ -6,6 +6,8 @@ import { type AuditedRevocations, defaultRetentionSeconds } from '../../revocati
 import type { ResolvedTarget } from '../../revocation/target.ts'
 import { MemoryHorizons } from './memory-horizons.ts'
 import type {
+  AmendOutcome,
+  AmendRequest,
   NewSession,
   RotateOutcome,
   RotateRequest,
@@ -31,6 +33,8 @@ interface Kept extends SessionRecord {
   retriedLateAt: number
   lastSeenAt: number
   idleUntil: number
+  sealed: string | undefined
+  stepUp: string | undefined
 }
 
 /** Issuer and subject as one key that no other pair has. */
@@ -108,6 +112,8 @@ export class MemorySessionStore implements SessionStore {
       counter: 0,
       rotatedAt: now,
       retriedLateAt: -1,
+      sealed: undefined,
+      stepUp: undefined,
       idleUntil: now + session.idleTtlMs,
       absoluteUntil: now + session.absoluteTtlMs,
       get expiresAt() {
@@ -164,6 +170,17 @@ export class MemorySessionStore implements SessionStore {
     kept.lastSeenAt = now
     kept.idleUntil = now + request.idleTtlMs
     return { outcome, session: toRecord(kept), counter: kept.counter, now }
+  }
+
+  async amend({ sessionId, field, before, after }: AmendRequest): Promise<AmendOutcome> {
+    this.#assertOpen()
+    const now = this.#clock.now()
+    const kept = this.#sessions.get(sessionId)
+    if (!kept || this.#horizons.isOver(kept)) return Promise.resolve({ outcome: 'ended' })
+    if (now >= kept.expiresAt) return Promise.resolve({ outcome: 'expired' })
+    if (kept[field] !== before) return Promise.resolve({ outcome: 'changed' })
+    kept[field] = after
+    return Promise.resolve({ outcome: 'amended', session: toRecord(kept), now })
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {
@@ -269,9 +286,10 @@ export class MemorySessionStore implements SessionStore {
 
 function toRecord(kept: Kept): SessionRecord {
   const { sessionId, issuer, subject, clientId, scopes, device, authentication } = kept
-  const { startedAt, lastSeenAt, expiresAt, absoluteUntil, version } = kept
+  const { startedAt, lastSeenAt, expiresAt, absoluteUntil, version, sealed, stepUp } = kept
   return {
     ...{ sessionId, issuer, subject, clientId, scopes, device, authentication },
     ...{ startedAt, lastSeenAt, expiresAt, absoluteUntil, version, counter: kept.counter },
+    ...{ sealed, stepUp },
   }
 }

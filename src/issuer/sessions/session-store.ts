@@ -30,7 +30,7 @@ export interface SessionInfo {
   expiresAt: number
 }
 
-/** How the user signed in, and with which key; goes into each access token. */
+/** How the user signed in, and with which key. */
 export interface Authentication {
   readonly acr?: string
   readonly amr?: readonly string[]
@@ -58,6 +58,9 @@ export interface SessionRecord {
   readonly counter: number
   /** The user's version when the session began; a kick-out of the user raises the user's and leaves this one behind. */
   readonly version: number
+  /** What {@link SessionStore.amend} has put there; a store does not look into it. */
+  readonly sealed?: string | undefined
+  readonly stepUp?: string | undefined
 }
 
 export interface NewSession {
@@ -117,6 +120,28 @@ export type RotateOutcome =
   /** Nothing changed: no such session any more, its time is up, another client's, or a scope that it does not have. */
   | { readonly outcome: 'ended' | 'expired' | 'client' | 'scope' }
 
+export interface AmendRequest {
+  readonly sessionId: string
+  /**
+   * - `sealed`: proves that the parts of the record that never change are those that the session began with.
+   * - `stepUp`: how the user has signed in since the session began.
+   */
+  readonly field: 'sealed' | 'stepUp'
+  /** What the field has to hold still; `undefined` for nothing. */
+  readonly before: string | undefined
+  readonly after: string
+}
+
+export type AmendOutcome =
+  | {
+      readonly outcome: 'amended'
+      readonly session: SessionRecord
+      /** The store's clock, milliseconds. */
+      readonly now: number
+    }
+  /** Nothing changed: no such session any more, its time is up, or the field holds something else. */
+  | { readonly outcome: 'ended' | 'expired' | 'changed' }
+
 /**
  * Where sessions live, beside the revocation state of the same users. Every method is atomic, judges time by the store's
  * clock alone, and rejects (with `UnavailableError`) only when the store failed.
@@ -138,6 +163,11 @@ export interface SessionStore {
   start(session: NewSession): Promise<StartOutcome>
   /** Safe to repeat within the grace: a repeated rotation is a retry. Reuse is judged before expiry and before scope. */
   rotate(request: RotateRequest): Promise<RotateOutcome>
+  /**
+   * Puts a text of the issuer into the record, where the field holds what it is expected to. Not safe to repeat: the second
+   * time the field has `changed`. Neither extends the session nor counts as a use of it. A store without it has no step-up.
+   */
+  amend?(request: AmendRequest): Promise<AmendOutcome>
   /** `undefined` where there is no such session. */
   find(sessionId: string): Promise<SessionRecord | undefined>
   /** Live sessions of a user, the last used first; at most `limit`, all unless given. */

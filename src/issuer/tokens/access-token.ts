@@ -4,6 +4,7 @@ import type { AccessTokenClaims } from '../../auth.ts'
 import type { ExtraClaims } from '../options.ts'
 import { type SessionRecord, toSessionInfo } from '../sessions/session-store.ts'
 import type { IssuerKeys } from '../keys/signing-keys.ts'
+import type { RefreshTokens } from './refresh-token.ts'
 
 /** Claims that this issuer answers for; nobody else may name them. */
 const ownClaims = new Set([
@@ -17,6 +18,8 @@ export interface AccessTokenSettings {
   readonly keys: IssuerKeys
   readonly accessTokenTtlSeconds: number
   readonly claims: ExtraClaims | undefined
+  /** Tells how the user of a session has signed in last. */
+  readonly refreshTokens: Pick<RefreshTokens, 'authenticationOf'>
 }
 
 /**
@@ -67,7 +70,10 @@ function claimsOf(
     iat + settings.accessTokenTtlSeconds,
     Math.floor(session.absoluteUntil / 1000),
   )
-  const { acr, amr, authTime, jkt } = session.authentication
+  const authentication = settings.refreshTokens.authenticationOf(session)
+  // Whoever signs has looked before.
+  if (!authentication) throw new Error('The step-up of the session was changed in the store')
+  const { acr, amr, authTime, jkt } = authentication
   return {
     ...extra,
     iss: settings.issuer,
@@ -183,7 +189,7 @@ export interface OwnAccessToken {
  */
 export async function readOwnAccessToken(
   token: string,
-  settings: AccessTokenSettings,
+  settings: Pick<AccessTokenSettings, 'issuer' | 'keys'>,
 ): Promise<OwnAccessToken | undefined> {
   // Outside the try: keys of ours that cannot be read are not a token that nobody knows.
   const published = await settings.keys.jwks()

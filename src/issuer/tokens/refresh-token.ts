@@ -1,11 +1,13 @@
 import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { SessionRecord } from '../sessions/session-store.ts'
+import type { Authentication } from '../sessions/session-store.ts'
+import { openRecord, type SealedRecord, sealedText, sealRecord } from './record-seal.ts'
+import { makeStepUp, readStepUp, type SteppedUpRecord } from './step-up-record.ts'
 
 /**
  * A refresh token is base64url( format, partition, handle, counter, seal, HMAC-SHA-256 over all before ).
  *
- * - The handle is stored nowhere, and the session id is its hash: a stolen store makes no token.
- * - A token needs both the handle and the secret.
+ * - The session id is the hash of the handle. The store has the handle only encrypted under the secret, for step-ups: a
+ *   stolen store makes no token, and neither does a stolen secret.
  * - The seal is an HMAC over those parts of the session record that an access token is made of. A store that was written
  *   to without the secret makes no token: its record no longer fits the seal of the refresh token.
  * - The MAC is checked before the store is asked, so a forged token costs one hash.
@@ -27,20 +29,6 @@ export interface PresentedToken extends RefreshTokenParts {
   /** Whether the session is bound to a key, so that the token is worth nothing without a proof of that key. */
   readonly isBound: boolean
 }
-
-/** The parts of a session record that never change and that an access token is made of. */
-export type SealedRecord = Pick<
-  SessionRecord,
-  | 'sessionId'
-  | 'issuer'
-  | 'subject'
-  | 'clientId'
-  | 'scopes'
-  | 'authentication'
-  | 'startedAt'
-  | 'absoluteUntil'
-  | 'version'
->
 
 /** Of a token of a session that is bound to a key, and of one that is not. */
 const formats = { bound: 3, unbound: 2 } as const
@@ -64,29 +52,10 @@ function keyOf(secret: string | Uint8Array, purpose: string, issuer: string): Bu
   return Buffer.from(hkdfSync('sha256', secret, '', info, secretBytes))
 }
 
-/** One text for each record: JSON keeps the borders between the parts. */
-function sealedText(record: SealedRecord): string {
-  const { acr, amr, authTime, jkt } = record.authentication
-  return JSON.stringify([
-    record.sessionId,
-    record.issuer,
-    record.subject,
-    record.clientId ?? null,
-    record.scopes,
-    acr ?? null,
-    amr ?? null,
-    authTime ?? null,
-    record.startedAt,
-    record.absoluteUntil,
-    record.version,
-    // At the end and only where there is one, so that the seals of other sessions stay as they were.
-    ...(jkt === undefined ? [] : [jkt]),
-  ])
-}
-
 interface SecretKeys {
   readonly mac: Buffer
   readonly seal: Buffer
+  readonly handle: Buffer
 }
 
 /** The session that a handle belongs to. It begins with its user's partition, so that the id alone finds the store's slot. */
@@ -120,14 +89,14 @@ export class RefreshTokens {
       return {
         mac: keyOf(secret, 'refresh token', issuer),
         seal: keyOf(secret, 'session seal', issuer),
+        handle: keyOf(secret, 'session handle', issuer),
       }
     })
   }
 
   /** @param record - what the token is sealed to: the record of its own session */
   make(parts: RefreshTokenParts, record: SealedRecord): string {
-    const [first] = this.#keys
-    if (!first) throw secretError('must hold at least one secret')
+    const first = this.#first
     const body = Buffer.alloc(bodyBytes)
     const isBound = record.authentication.jkt !== undefined
     body.writeUInt8(isBound ? formats.bound : formats.unbound, 0)
@@ -163,6 +132,44 @@ export class RefreshTokens {
     const isBound = record.authentication.jkt !== undefined
     if (isBound !== token.isBound) return false
     return this.#keys.some((key) => timingSafeEqual(sealOf(key.seal, record), token.seal))
+  }
+
+  /** Seals a record for the store itself, so that the issuer can judge it where no refresh token comes along. */
+  sealRecord(handle: Buffer, record: SealedRecord): string {
+    return sealRecord(handle, record, this.#first.handle)
+  }
+
+  /** @returns the handle of the session, or `undefined` where the record is not the one that was sealed */
+  openRecord(sealed: string, record: SealedRecord): Buffer | undefined {
+    for (const { handle } of this.#keys) {
+      const opened = openRecord(sealed, record, handle)
+      if (opened) return opened
+    }
+    return undefined
+  }
+
+  /** The text of a step-up, for the store. */
+  makeStepUp(record: SteppedUpRecord, authentication: Authentication): string {
+    return makeStepUp(record, authentication, this.#first.seal)
+  }
+
+  /**
+   * How the user has signed in last: when the session began, or by a step-up since.
+   *
+   * @returns `undefined` where the step-up is not the one of this issuer for this session
+   */
+  authenticationOf(record: SteppedUpRecord): Authentication | undefined {
+    if (record.stepUp === undefined) return record.authentication
+    const keys = this.#keys.map(({ seal }) => seal)
+    const steppedUp = readStepUp(record, record.stepUp, keys)
+    const { jkt } = record.authentication
+    return steppedUp && { ...steppedUp, ...(jkt !== undefined && { jkt }) }
+  }
+
+  get #first(): SecretKeys {
+    const [first] = this.#keys
+    if (!first) throw secretError('must hold at least one secret')
+    return first
   }
 }
 

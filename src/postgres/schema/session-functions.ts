@@ -104,6 +104,36 @@ BEGIN
   o_session := row_to_json(s)::text;
 END $$;
 
+-- Puts a text into a field of a session, where the field holds what it is expected to. A kick-out comes before it, and
+-- nothing changes, or after it, and ends the session.
+CREATE OR REPLACE FUNCTION :s.amend_session(p_session_id text, p_is_step_up boolean, p_before text, p_after text,
+  OUT o_outcome text, OUT o_now bigint, OUT o_session text) LANGUAGE plpgsql AS $$
+DECLARE s :s.sessions;
+BEGIN
+  PERFORM :s.prepare();
+  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('horizons', '', ''));
+  SELECT * INTO s FROM :s.sessions WHERE session_id = p_session_id FOR UPDATE;
+  IF s.session_id IS NULL OR :s.is_over(s) THEN
+    o_outcome := 'ended';
+    RETURN;
+  END IF;
+  o_now := :s.now_ms();
+  IF o_now >= least(s.idle_until, s.ends_at) THEN
+    o_outcome := 'expired';
+    RETURN;
+  END IF;
+  IF p_before IS DISTINCT FROM (CASE WHEN p_is_step_up THEN s.step_up ELSE s.sealed END) THEN
+    o_outcome := 'changed';
+    RETURN;
+  END IF;
+  o_outcome := 'amended';
+  UPDATE :s.sessions SET
+    step_up = CASE WHEN p_is_step_up THEN p_after ELSE step_up END,
+    sealed = CASE WHEN p_is_step_up THEN sealed ELSE p_after END
+    WHERE session_id = p_session_id RETURNING * INTO s;
+  o_session := row_to_json(s)::text;
+END $$;
+
 -- One session, or those of a user: the last used first.
 CREATE OR REPLACE FUNCTION :s.read_sessions(p_session_id text, p_issuer text, p_subject text) RETURNS SETOF text
 LANGUAGE plpgsql AS $$

@@ -75,7 +75,9 @@ CREATE TABLE IF NOT EXISTS :s.sessions (
   counter bigint NOT NULL,
   rotated_at bigint NOT NULL,
   retried_late_at bigint NOT NULL DEFAULT -1,
-  version bigint NOT NULL
+  version bigint NOT NULL,
+  sealed text,
+  step_up text
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS sessions_of_user ON :s.sessions (subject, issuer);
 CREATE INDEX IF NOT EXISTS sessions_started_at ON :s.sessions (issuer, started_at);

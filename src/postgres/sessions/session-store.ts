@@ -1,4 +1,6 @@
 import type {
+  AmendOutcome,
+  AmendRequest,
   NewSession,
   RotateOutcome,
   RotateRequest,
@@ -29,6 +31,8 @@ interface SessionRow {
   readonly ends_at: number
   readonly counter: number
   readonly version: number
+  readonly sealed: string | null
+  readonly step_up: string | null
 }
 
 interface StartRow {
@@ -44,6 +48,12 @@ interface RotateRow {
   readonly o_now: string
   readonly o_at: string
   readonly o_kept_until: string
+  readonly o_session: string
+}
+
+interface AmendRow {
+  readonly o_outcome: AmendOutcome['outcome']
+  readonly o_now: string
   readonly o_session: string
 }
 
@@ -70,6 +80,8 @@ function toRecord(text: string): SessionRecord {
     absoluteUntil: row.ends_at,
     counter: row.counter,
     version: row.version,
+    sealed: row.sealed === null ? undefined : decodeText(row.sealed),
+    stepUp: row.step_up === null ? undefined : decodeText(row.step_up),
   }
 }
 
@@ -168,6 +180,18 @@ export class PostgresSessionStore implements SessionStore {
         return { outcome, session, counter: session.counter, now: Number(row.o_now) }
       }
     }
+  }
+
+  async amend({ sessionId, field, before, after }: AmendRequest): Promise<AmendOutcome> {
+    const [answer] = await this.#call('amend_session', [
+      encodeText(sessionId),
+      field === 'stepUp',
+      before === undefined ? null : encodeText(before),
+      encodeText(after),
+    ])
+    const { o_outcome: outcome, ...row } = answer as AmendRow
+    if (outcome !== 'amended') return { outcome }
+    return { outcome, session: toRecord(row.o_session), now: Number(row.o_now) }
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {

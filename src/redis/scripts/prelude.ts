@@ -114,7 +114,7 @@ local function expiry_of(session)
 end
 local function reply_of(session, sid)
   return { sid, session.issuer, session.subject, session.client, session.scope, session.details,
-    session.started_at, session.seen_at, int(expiry_of(session)), session.version,
+    session.sealed or '', session.step_up or '', session.started_at, session.seen_at, int(expiry_of(session)), session.version,
     session.ends_at, session.counter }
 end
 `

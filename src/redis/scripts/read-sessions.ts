@@ -9,7 +9,7 @@ import { readSessionReply, type SessionReply } from './session-reply.ts'
  */
 export const readSessionsScript = defineScript({
   name: 'read-sessions',
-  version: 2,
+  version: 3,
   isAllowedWhenFull: true,
   keys: ['sessions_key'],
   arguments: ['base', 'sid', 'limit'],

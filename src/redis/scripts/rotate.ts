@@ -28,7 +28,7 @@ export const reuseReason = 'a superseded refresh token was used again'
  */
 export const rotateScript = defineScript({
   name: 'rotate',
-  version: 2,
+  version: 3,
   keys: ['meta_key', 'stream_key', 'session_key'],
   arguments: [
     'base',

@@ -6,6 +6,9 @@ export interface SessionReply {
   readonly client: string
   readonly scope: string
   readonly details: string
+  /** Empty where there is none. */
+  readonly sealed: string
+  readonly stepUp: string
   readonly startedAt: number
   readonly lastSeenAt: number
   readonly expiresAt: number
@@ -22,6 +25,8 @@ export function readSessionReply(reply: readonly string[]): SessionReply {
     client = '',
     scope = '',
     details = '{}',
+    sealed = '',
+    stepUp = '',
     ...times
   ] = reply
   const [startedAt, lastSeenAt, expiresAt, version, absoluteUntil, counter] = times.map(Number)
@@ -32,6 +37,8 @@ export function readSessionReply(reply: readonly string[]): SessionReply {
     client,
     scope,
     details,
+    sealed,
+    stepUp,
     startedAt: startedAt ?? 0,
     lastSeenAt: lastSeenAt ?? 0,
     expiresAt: expiresAt ?? 0,

@@ -1,4 +1,6 @@
 import type {
+  AmendOutcome,
+  AmendRequest,
   NewSession,
   RotateOutcome,
   RotateRequest,
@@ -13,6 +15,7 @@ import { isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
 import { Keys } from '../keys.ts'
 import { RedisRevocations } from '../kick-outs/redis-revocations.ts'
 import { newKickOutId, RevocationLog, writeBudgetMs } from '../kick-outs/publish.ts'
+import { amendSessionScript } from '../scripts/amend-session.ts'
 import { readSessionsScript } from '../scripts/read-sessions.ts'
 import { reuseReason, rotateScript } from '../scripts/rotate.ts'
 import type { SessionReply } from '../scripts/session-reply.ts'
@@ -48,8 +51,13 @@ function toRecord(reply: SessionReply): SessionRecord {
     absoluteUntil: reply.absoluteUntil,
     counter: reply.counter,
     version: reply.version,
+    sealed: reply.sealed === '' ? undefined : reply.sealed,
+    stepUp: reply.stepUp === '' ? undefined : reply.stepUp,
   }
 }
+
+/** The fields of a record that `amend` writes. */
+const amendedFields = { sealed: 'sealed', stepUp: 'step_up' } as const
 
 /** Sessions on Redis: each method is one script in one slot. */
 export class RedisSessionStore implements SessionStore {
@@ -169,6 +177,24 @@ export class RedisSessionStore implements SessionStore {
     // The script has written the kick-out; what is left is to wait for the replicas, as every kick-out does.
     if (this.#settings.minReplicas > 0) await this.#log.publish(sessionTarget(session), noOptions)
     return { outcome: 'reused', session }
+  }
+
+  async amend({ sessionId, field, before, after }: AmendRequest): Promise<AmendOutcome> {
+    const keys = this.#keys
+    const reply = await this.#run(async (client) =>
+      amendSessionScript(
+        client,
+        { session_key: keys.session(sessionId) },
+        {
+          base: keys.base(keys.partitionOfId(sessionId)),
+          sid: sessionId,
+          field: amendedFields[field],
+          before: before ?? '',
+          after,
+        },
+      ),
+    )
+    return reply.outcome === 'amended' ? { ...reply, session: toRecord(reply.session) } : reply
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {

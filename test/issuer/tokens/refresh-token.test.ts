@@ -6,9 +6,9 @@ import {
   newHandle,
   RefreshTokens,
   type RefreshTokenParts,
-  type SealedRecord,
   sessionIdOf,
 } from '../../../src/issuer/tokens/refresh-token.ts'
+import type { SealedRecord } from '../../../src/issuer/tokens/record-seal.ts'
 
 const issuer = 'https://login.example.com'
 const secret = 'a secret of thirty-two bytes or more'
