@@ -13,7 +13,17 @@ export interface ServerReport {
 
 /** A server that reported within this time is live. It is several heartbeats, even slow ones. */
 const liveWithinMs = 2000
+const maxBeatMs = 2000
 const maxPollMs = 20
+/** Polls that come in quick succession, before they become rarer. */
+const quickPolls = 8
+/** A list of so many servers costs a poll one millisecond more. */
+const serversPerMs = 25
+
+/** How often a server reports, milliseconds, while it has nothing new to say. */
+export function beatEveryMs(maxStalenessMs: number): number {
+  return Math.min(maxBeatMs, maxStalenessMs * 0.4)
+}
 
 /** Where an entry stands in the log. */
 export interface LogPosition {
@@ -47,10 +57,11 @@ const unknown: Reached = { servers: Number.NaN, confirmed: 0, unconfirmed: [] }
 
 /**
  * Whether a server may still accept a token by what it knew at its last report: it is live, or it is silent for less time
- * than its proof of freshness lasts. A paused server wakes up within that time and answers from memory.
+ * than its proof of freshness lasts. A paused server wakes up within that time and answers from memory. Its last proof may
+ * be younger than its last report, by as much as lies between two reports.
  */
 export function mayAccept({ ageMs, maxStalenessMs }: ServerReport): boolean {
-  return ageMs <= Math.max(liveWithinMs, maxStalenessMs)
+  return ageMs <= Math.max(liveWithinMs, maxStalenessMs + beatEveryMs(maxStalenessMs))
 }
 
 /**
@@ -81,15 +92,19 @@ export class Confirmation {
 
   async #poll(): Promise<void> {
     this.#isPolling = true
-    for (let pauseMs = 1; this.#waiting.length > 0; pauseMs = Math.min(maxPollMs, pauseMs * 2)) {
+    for (let polls = 0; this.#waiting.length > 0; polls++) {
       const asked = new Set(this.#waiting)
       const reports = await this.#readServers().catch(() => undefined)
       const counted = reports?.filter(mayAccept)
       this.#waiting = this.#waiting.filter(
         (waiting) => !asked.has(waiting) || !settle(waiting, counted),
       )
-      if (this.#waiting.some((waiting) => !asked.has(waiting))) pauseMs = 1
-      if (this.#waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      if (this.#waiting.some((waiting) => !asked.has(waiting))) polls = 0
+      if (this.#waiting.length === 0) break
+      // The longer the list of servers is, the longer it takes them all to report, and Redis to read it.
+      const pauseMs = polls < quickPolls ? 1 : Math.min(maxPollMs, 2 ** (polls - quickPolls))
+      const listMs = (reports?.length ?? 0) / serversPerMs
+      await new Promise((resolve) => setTimeout(resolve, pauseMs + listMs))
     }
     this.#isPolling = false
   }

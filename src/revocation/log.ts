@@ -8,6 +8,8 @@ export interface LogEntry {
   /** Counts the entries of a partition without a gap. `undefined` for an entry that nobody of ours has written. */
   readonly seq: number | undefined
   readonly revocation: Revocation | undefined
+  /** Whether its kick-out waits for servers to report it. */
+  readonly isAwaited?: boolean
 }
 
 /** What the log says about itself. */

@@ -68,7 +68,7 @@ const numbers = /^(\d{1,15}):[^:]*:(\d{1,16}):(\d{1,16}):(\d{0,16})$/
  */
 export function decodeEntry([position, fields]: readonly [string, readonly string[]]): LogEntry {
   const foreign = { position, seq: undefined, revocation: undefined }
-  const [d, numbered = '', r, text = ''] = fields
+  const [d, numbered = '', r, text = '', awaited] = fields
   const match = d === 'd' && r === 'r' ? numbers.exec(numbered) : null
   const written = match && readWritten(text)
   if (!match || !written) return foreign
@@ -76,6 +76,7 @@ export function decodeEntry([position, fields]: readonly [string, readonly strin
   return {
     position,
     seq: Number(seq),
+    ...(awaited === 'w' && { isAwaited: true }),
     revocation: {
       kickOutId: written.k,
       issuer: written.i,

@@ -18,6 +18,7 @@ import {
   type Step,
 } from '../../revocation/freshness.ts'
 import type { CommandConnection } from '../client/connection.ts'
+import { beatEveryMs } from '../../revocation/confirm.ts'
 import { isForbidden } from '../client/failure.ts'
 import { inspect } from '../client/server-check.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
@@ -33,6 +34,10 @@ const bootBlockMs = 25
 const meetEveryMs = 4000
 /** While entries come in quick succession, the head is asked for no more often; in between, entries alone are read. */
 const minHeadMs = 20
+/** From so many servers on, each looks less often. */
+const fleetSize = 100
+/** Of so many servers, one reports an awaited entry in each millisecond. */
+const serversPerMs = 10
 /** How long opening a log again may take. */
 const reopenBudgetMs = 500
 /** How long until a log that this process may not repair is looked at again. */
@@ -46,6 +51,8 @@ export interface ReaderSettings {
   readonly maxStalenessMs: number
   /** How long a read waits for something new. */
   readonly blockMs: number
+  /** The same, in a fleet where enough others look at the same time. */
+  readonly fleetBlockMs: number
 }
 
 export interface ReaderDeps {
@@ -82,6 +89,19 @@ export class Reader {
   #headNow = 0
   /** Whether the last read brought something, so that more may be about to come. */
   #isBusy = false
+  /** What this server reported last, and when. */
+  #reported: { atMs: number; seq: number; epoch: string | undefined; state: RevocationsState } = {
+    atMs: Number.NEGATIVE_INFINITY,
+    seq: 0,
+    epoch: undefined,
+    state: 'starting',
+  }
+  #isFirst = true
+  /** Whether a kick-out that was read waits for this server's report. */
+  #isAwaited = false
+  /** How many servers there are: many of them report an entry spread over a while. */
+  #servers = 0
+  #reportDueAtMs = 0
   readonly #ending = new AbortController()
 
   constructor(settings: ReaderSettings, deps: ReaderDeps) {
@@ -128,6 +148,9 @@ export class Reader {
   #disconnect(): void {
     this.#client?.disconnect()
     this.#client = undefined
+    // What was under way may not have arrived.
+    this.#isFirst = true
+    this.#reported = { ...this.#reported, atMs: Number.NEGATIVE_INFINITY }
   }
 
   async #follow(onHealthy: () => void): Promise<void> {
@@ -166,8 +189,9 @@ export class Reader {
     if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
     switch (step.then) {
       case 'follow': {
-        const headDueMs = this.#headAskedAtMs + minHeadMs - this.#deps.clock.monotonic()
-        return this.#isBusy && headDueMs > 0 ? this.#readOn(log, headDueMs) : this.#round(log)
+        const headDueAtMs = this.#headAskedAtMs + Math.max(minHeadMs, this.#servers / serversPerMs)
+        const dueMs = Math.max(headDueAtMs, this.#reportDueAtMs) - this.#deps.clock.monotonic()
+        return this.#isBusy && dueMs >= 1 ? this.#readOn(log, dueMs) : this.#round(log)
       }
       case 'load':
         return this.#load(log)
@@ -201,6 +225,9 @@ export class Reader {
 
   async #heartbeat(log: PartitionLog): Promise<HeartbeatReply> {
     const head = await log.heartbeat(this.#facts())
+    this.#isFirst = false
+    this.#servers = head.servers ?? this.#servers
+    if (head.awaited > this.#reported.seq) this.#isAwaited = true
     this.#deps.onHead(head)
     return head
   }
@@ -208,7 +235,7 @@ export class Reader {
   async #round(log: PartitionLog): Promise<Step> {
     const { junk, cursor } = this.#state
     const isBooting = this.#state.proof === undefined && junk === undefined
-    const blockMs = isBooting ? bootBlockMs : this.#settings.blockMs
+    const blockMs = isBooting ? bootBlockMs : this.#blockMs
     const sentAt = instantOf(this.#deps.clock)
     this.#headAskedAtMs = sentAt.monotonicMs
     // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
@@ -248,8 +275,13 @@ export class Reader {
   }
 
   #applyAll(entries: readonly LogEntry[], now: number, first: number): void {
-    for (const { revocation, seq } of entries) {
+    for (const { revocation, seq, isAwaited } of entries) {
       if (!revocation || seq === undefined) continue
+      if (isAwaited && !this.#isAwaited) {
+        this.#isAwaited = true
+        this.#reportDueAtMs =
+          this.#deps.clock.monotonic() + (Math.random() * this.#servers) / serversPerMs
+      }
       this.#deps.apply(revocation, revocation.until - now, seq >= first)
     }
   }
@@ -257,12 +289,34 @@ export class Reader {
   #facts(): ServerFacts {
     const { serverId, maxStalenessMs } = this.#settings
     const { seq, epoch } = this.#state
-    const id = this.#deps.isServer() ? serverId : undefined
-    return { serverId: id, maxStalenessMs, seq, epoch, ...this.#deps.report() }
+    const facts = { maxStalenessMs, seq, epoch, isFirst: this.#isFirst, ...this.#deps.report() }
+    return { serverId: this.#hasNews(facts) ? serverId : undefined, ...facts }
+  }
+
+  /** Whether there is something to report, and notes that it is reported now. */
+  #hasNews({ seq, epoch, state }: Omit<ServerFacts, 'serverId'>): boolean {
+    if (!this.#deps.isServer()) return false
+    const atMs = this.#deps.clock.monotonic()
+    const last = this.#reported
+    const isDue = atMs - last.atMs >= beatEveryMs(this.#settings.maxStalenessMs)
+    const isAwaited = this.#isAwaited && seq !== last.seq
+    if (!isDue && !isAwaited && state === last.state && epoch === last.epoch) return false
+    this.#isAwaited = false
+    this.#reported = { atMs, seq, epoch, state }
+    return true
   }
 
   /** A blocked read on a half-open connection hangs for minutes; this one does not. What it ends proves nothing. */
   async #watched<Reply>(reply: Promise<Reply>): Promise<Reply> {
-    return within(reply, this.#settings.blockMs + watchdogSlackMs, 'Redis')
+    return within(reply, this.#blockMs + watchdogSlackMs, 'Redis')
+  }
+
+  /**
+   * A loss of state has to be noticed by one process that can write lost kick-outs again before a server that boots takes
+   * the log for empty (`epochSettleMs`). In a large fleet some server looks at any moment, so that each may look less often.
+   */
+  get #blockMs(): number {
+    const { blockMs, fleetBlockMs } = this.#settings
+    return this.#deps.isServer() && this.#servers >= fleetSize ? fleetBlockMs : blockMs
   }
 }

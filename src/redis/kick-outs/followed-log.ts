@@ -12,11 +12,12 @@ import {
 import type { Revocation } from '../../revocation/revocation.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
-import { Reader } from './follow.ts'
+import { Reader, type ReaderSettings } from './follow.ts'
 import type { RevocationLog } from './publish.ts'
 
 /** How long a read waits for something new, at most. A tenth of the staleness allowed leaves room for several. */
 const maxBlockMs = 400
+const maxFleetBlockMs = 1000
 const minBlockMs = 50
 
 export interface FollowedLogDeps {
@@ -76,9 +77,10 @@ export class FollowedLog {
   /** Safe to repeat. */
   start(): void {
     if (this.#readers.length > 0) return
-    const tenth = Math.floor(this.#maxStalenessMs / 10)
-    const blockMs = Math.max(minBlockMs, Math.min(maxBlockMs, tenth))
-    this.#readers = this.#partitions.map((_, partition) => this.#createReader(partition, blockMs))
+    const share = (part: number, maxMs: number): number =>
+      Math.max(minBlockMs, Math.min(maxMs, Math.floor(this.#maxStalenessMs / part)))
+    const blocks = { blockMs: share(10, maxBlockMs), fleetBlockMs: share(5, maxFleetBlockMs) }
+    this.#readers = this.#partitions.map((_, partition) => this.#createReader(partition, blocks))
     for (const reader of this.#readers) void reader.run()
   }
 
@@ -86,11 +88,14 @@ export class FollowedLog {
     await Promise.all(this.#readers.map(async (reader) => reader.close()))
   }
 
-  #createReader(partition: number, blockMs: number): Reader {
+  #createReader(
+    partition: number,
+    blocks: Pick<ReaderSettings, 'blockMs' | 'fleetBlockMs'>,
+  ): Reader {
     const { onState, onHead, onGap, onLoaded, ...deps } = this.#deps
     let loadingSinceMs = 0
     return new Reader(
-      { partition, serverId: this.serverId, maxStalenessMs: this.#maxStalenessMs, blockMs },
+      { partition, serverId: this.serverId, maxStalenessMs: this.#maxStalenessMs, ...blocks },
       {
         ...deps,
         onState: (state) => {

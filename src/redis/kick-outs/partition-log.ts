@@ -12,7 +12,7 @@ export const chunkSize = 500
 
 /** What a resource server reports of itself with each heartbeat. */
 export interface ServerFacts {
-  /** `undefined` for a process that follows the log and checks no tokens: it is not waited for. */
+  /** `undefined` where there is nothing to report. */
   readonly serverId: string | undefined
   readonly state: RevocationsState
   readonly stalenessMs: number
@@ -20,6 +20,8 @@ export interface ServerFacts {
   readonly seq: number
   readonly epoch: string | undefined
   readonly maxStalenessMs: number
+  /** Whether it is the first heartbeat of a connection. */
+  readonly isFirst: boolean
 }
 
 /** One partition's log, as its reader asks for it over one connection. */
@@ -48,6 +50,7 @@ export class PartitionLog {
         position: facts.seq,
         max_staleness_ms: facts.maxStalenessMs,
         epoch: facts.epoch ?? '',
+        is_first: facts.isFirst ? 1 : 0,
       },
     )
   }

@@ -25,6 +25,8 @@ export interface PublishOptions {
   readonly by: KickOutOptions['by'] | undefined
   /** Milliseconds; `undefined` for now, by the store's clock. */
   readonly at: number | undefined
+  /** Whether servers are waited for, so that they report the entry at once. */
+  readonly isAwaited: boolean
 }
 
 /** What a kick-out did, before other servers have confirmed it. */
@@ -120,7 +122,7 @@ export class RevocationLog {
    */
   async publish(
     target: ResolvedTarget,
-    { reason, by, at: givenMoment }: PublishOptions,
+    { reason, by, at: givenMoment, isAwaited }: PublishOptions,
   ): Promise<Published> {
     const written = {
       kickOutId: newKickOutId(),
@@ -154,6 +156,7 @@ export class RevocationLog {
           given_at: givenAt,
           expires_at: target.expiresAtMs ?? 0,
           waits: waits ? 1 : 0,
+          is_awaited: isAwaited ? 1 : 0,
         })
         if (waits) await this.#assertReplicated(node as Redis)
         return published

@@ -133,8 +133,9 @@ export class RedisRevocations implements AuditedRevocations {
     const startedAt = this.#clock.monotonic()
     const resolved = resolveTarget(target, this.#settings.issuer)
     const read = readKickOutOptions(options, this.retentionSeconds, this.#clock)
+    const isAwaited = options.confirmTimeoutMs !== 0
     const published = await this.#log
-      .publish(resolved, { ...read, by: options.by })
+      .publish(resolved, { ...read, by: options.by, isAwaited })
       .catch((error: unknown) => {
         this.#emit(toKickOutFailure(resolved.level, this.#clock.monotonic() - startedAt, error))
         throw error

@@ -8,19 +8,24 @@ export interface HeartbeatReply extends LogHead {
   /** When the retention was last raised, milliseconds by the log's clock, and what it was before; 0 if it never was. */
   readonly raisedAt: number
   readonly retentionBeforeMs: number
+  /** A number that a kick-out waits for servers to report, though no entry says so; 0 for none. */
+  readonly awaited: number
+  /** How many servers have reported; read together with a report, and otherwise `undefined`. */
+  readonly servers: number | undefined
 }
 
 /**
- * A resource server reports that it lives and how far it has read, and reads the head of the log. The write is half of the
- * proof of freshness: a primary that must not write any more refuses it. Safe to repeat.
+ * Reads the head of the log; where a resource server has something to report, it also writes that it lives and how far it
+ * has read. Half of the proof of freshness is that the script ran: see {@link defineScript} for why a primary that must not
+ * write refuses it. Safe to repeat.
  *
  * The only key that it declares, and the only one that it writes, is `servers`: a resource server needs no other right to
- * write. It does not open the log: the head of one that was never opened has an empty epoch. A process that only follows
- * has no `server_id` and reports nothing.
+ * write. It does not open the log: the head of one that was never opened has an empty epoch. Without a `server_id` nothing
+ * is reported.
  */
 export const heartbeatScript = defineScript({
   name: 'heartbeat',
-  version: 2,
+  version: 3,
   isAllowedWhenFull: true,
   keys: ['servers_key'],
   arguments: [
@@ -32,6 +37,7 @@ export const heartbeatScript = defineScript({
     'position',
     'max_staleness_ms',
     'epoch',
+    'is_first',
   ],
   prelude: basicPrelude,
   lua: `
@@ -39,24 +45,34 @@ local base = string.sub(servers_key, 1, -8)
 local meta_key, stream_key = base .. 'meta', base .. 'stream'
 local now = clock()
 local head = redis.call('HMGET', meta_key, 'epoch', 'created_at', 'seq', 'first', 'partitions', 'told_at',
-  'retention_ms', 'raised_at', 'retention_before')
+  'retention_ms', 'raised_at', 'retention_before', 'awaited')
 if head[5] and head[5] ~= partitions then return redis.error_reply('KICKOUTPARTITIONS ' .. head[5]) end
 if server_id ~= '' then
   redis.call('HSET', servers_key, server_id,
     table.concat({ int(now), state, staleness_ms, position, max_staleness_ms, epoch }, ':'))
 end
-if tonumber(retention_ms) > tonumber(redis.call('HGET', servers_key, '#retention_ms') or '0') then
-  redis.call('HSET', servers_key, '#retention_ms', retention_ms)
+local servers = -1
+if server_id ~= '' or is_first == '1' then
+  -- A user that was given fewer rights goes without the number: each server then looks as often as in a small fleet.
+  local may_count = not redis.acl_check_cmd or redis.acl_check_cmd('HLEN', servers_key)
+  servers = may_count and redis.call('HLEN', servers_key) or 0
+  if tonumber(retention_ms) > tonumber(redis.call('HGET', servers_key, '#retention_ms') or '0') then
+    redis.call('HSET', servers_key, '#retention_ms', retention_ms)
+  end
 end
 local newest = redis.call('XREVRANGE', stream_key, '+', '-', 'COUNT', 1)[1]
 return { head[1] or '', head[2] or '0', head[3] or '0', head[4] or '1', int(now), redis.call('XLEN', stream_key),
-  newest and newest[1] or '0-0', head[6] or '0', head[7] or '0', head[8] or '0', head[9] or '0' }
+  newest and newest[1] or '0-0', head[6] or '0', head[7] or '0', head[8] or '0', head[9] or '0',
+  head[10] or '0', servers }
 `,
   parse(reply): HeartbeatReply {
-    const [epoch, createdAt, seq, first, now, length, newest, toldAt, retention, raised, before] =
-      reply as [
-        string, string, string, string, string, number, string, string, string, string, string,
-      ] // prettier-ignore
+    const [
+      epoch, createdAt, seq, first, now, length, newest, toldAt, retention, raised, before, awaited,
+      servers,
+    ] = reply as [
+      string, string, string, string, string, number, string, string, string, string, string, string,
+      number,
+    ] // prettier-ignore
     return {
       epoch,
       createdAt: Number(createdAt),
@@ -69,6 +85,8 @@ return { head[1] or '', head[2] or '0', head[3] or '0', head[4] or '1', int(now)
       retentionMs: Number(retention),
       raisedAt: Number(raised),
       retentionBeforeMs: Number(before),
+      awaited: Number(awaited),
+      servers: servers < 0 ? undefined : servers,
     }
   },
 })

@@ -49,6 +49,7 @@ export const kickOutScript = defineScript({
     'given_at',
     'expires_at',
     'waits',
+    'is_awaited',
   ],
   prelude,
   lua: `
@@ -94,12 +95,13 @@ if level == 'session' or level == 'token' then
   if held and held.epoch == head[2] and ttl + 1000 >= needed - now then
     -- WAIT answers for what its connection has written, so something has to be.
     if waits == '1' then redis.call('HSET', meta_key, 'waited_at', int(now)) end
+    if is_awaited == '1' then redis.call('HSET', meta_key, 'awaited', head[1]) end
     return { held.id, 0, head[1], head[2], int(held.at), int(ttl), int(now + ttl), '', ended }
   end
   -- Kept for longer than it has to be, so that one that is repeated for a while need not be written again.
   if needed == now + retention then kept_until = now + retention * 9 / 8 end
 end
-local seq, epoch = publish(deny_key, kick_out_id, revocation, at, kept_until, version, reason, retention, now)
+local seq, epoch = publish(deny_key, kick_out_id, revocation, at, kept_until, version, reason, retention, now, is_awaited == '1')
 return { kick_out_id, 1, int(seq), epoch, int(at), int(kept_until - now), int(kept_until), version and int(version) or '', ended }
 `,
   parse(reply): KickOutReply {

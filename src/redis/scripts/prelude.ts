@@ -70,13 +70,14 @@ end
 const publishing = `-- Appends one revocation and leaves its look-up key. From 'first' on every number has to be there; 'first' moves with our
 -- own trimming only, so that a reader that counts misses entries which something else took away.
 local margin_ms = 120000
-local function publish(deny_key, id, revocation, at, kept_until, version, reason, retention_ms, now)
+-- An entry that is awaited has a third field: servers report at once that they have applied it.
+local function publish(deny_key, id, revocation, at, kept_until, version, reason, retention_ms, now, is_awaited)
   local oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[1])
   local seq = redis.call('HINCRBY', meta_key, 'seq', 1)
   local head = redis.call('HMGET', meta_key, 'epoch', 'first')
-  redis.call('XADD', stream_key, 'MINID', '~', int(math.max(now - retention_ms * 9 / 8 - margin_ms, 0)), '*',
-    'd', table.concat({ int(seq), head[1], int(at), int(kept_until), version and int(version) or '' }, ':'),
-    'r', revocation)
+  local entry = { 'd', table.concat({ int(seq), head[1], int(at), int(kept_until), version and int(version) or '' }, ':'), 'r', revocation }
+  if is_awaited then table.insert(entry, 'w') table.insert(entry, '1') end
+  redis.call('XADD', stream_key, 'MINID', '~', int(math.max(now - retention_ms * 9 / 8 - margin_ms, 0)), '*', unpack(entry))
   local first = tonumber(head[2])
   if (oldest or seq) <= first then
     oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[1])

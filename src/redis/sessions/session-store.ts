@@ -22,7 +22,7 @@ import type { SessionReply } from '../scripts/session-reply.ts'
 import { startSessionScript } from '../scripts/start-session.ts'
 import { type LayoutSettings, redisDefaults, type RedisClient } from '../options.ts'
 
-const noOptions = { reason: undefined, by: undefined, at: undefined } as const
+const noOptions = { reason: undefined, by: undefined, at: undefined, isAwaited: false } as const
 
 function sessionTarget({ issuer, sessionId }: SessionRecord): ResolvedTarget {
   return { issuer, level: 'session', id: sessionId }

@@ -80,7 +80,7 @@ describe('ready', () => {
     const publish = async (id: string) =>
       log.publish(
         { issuer, level: 'subject', id },
-        { reason: undefined, by: undefined, at: undefined },
+        { reason: undefined, by: undefined, at: undefined, isAwaited: false },
       )
     for (let batch = 0; batch < 6; batch++) {
       await Promise.all(
@@ -289,6 +289,32 @@ describe('confirmation', () => {
     expect(elapsedMs).toBeGreaterThanOrEqual(199)
     expect(elapsedMs).toBeLessThan(700)
     proxy.pass()
+  })
+
+  test('a server with nothing new to say reads the head without writing, and reports every two seconds', async () => {
+    const { server, admin } = await start()
+    const node = await startReadyNode(servers, server, { maxStalenessMs: 5_000 })
+    const calls = async (name: string): Promise<number> =>
+      Number(
+        new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(await admin.info('commandstats'))?.[1] ?? 0,
+      )
+    const [reads, writes] = [await calls('evalsha'), await calls('hset')]
+    await waitUntil(async () => (await calls('evalsha')) >= reads + 6, {
+      what: 'six rounds',
+      timeoutMs: 5_000,
+    })
+    expect((await calls('hset')) - writes).toBeLessThanOrEqual(2)
+    // A logout waits for no server, so none reports it.
+    const before = await calls('hset')
+    for (let count = 0; count < 20; count++) {
+      const session = `session ${count}`
+      await node.revocations.kickOut({ session }, { confirmTimeoutMs: 0 })
+    }
+    expect((await calls('hset')) - before).toBeLessThanOrEqual(25)
+    expect(await node.revocations.kickOut({ session: 'session 3' })).toMatchObject({
+      servers: 1,
+      confirmed: 1,
+    })
   })
 
   test('forgets servers that are gone, and those that said goodbye at once', async () => {
