@@ -85,6 +85,14 @@ export interface RedisRevocationsOptions extends RedisLayoutOptions {
   /** The issuer meant by targets that name none. */
   issuer?: string
   /**
+   * Where the stream is followed. `'replica'`: on a Redis replica, so that a fleet of thousands does not load the primary.
+   * The head is asked of the primary all the same, and what it names has to have come from the replica before the copy
+   * counts as complete. Where the primary has no replica, the primary is followed.
+   *
+   * @defaultValue 'primary'
+   */
+  readFrom?: 'primary' | 'replica'
+  /**
    * Budget of one look-up.
    *
    * @defaultValue 150
@@ -136,6 +144,7 @@ export const redisDefaults = {
   retentionSeconds: defaultRetentionSeconds,
   minReplicas: 0,
   lookupTimeoutMs: 150,
+  readFrom: 'primary',
 } as const
 
 export interface LayoutSettings {
@@ -154,6 +163,7 @@ export interface RevocationsSettings extends LayoutSettings {
   readonly whenStale: 'lookup' | 'reject' | 'accept'
   readonly issuer: string | undefined
   readonly lookupTimeoutMs: number
+  readonly readFrom: 'primary' | 'replica'
 }
 
 const layoutNames = [
@@ -171,6 +181,7 @@ const revocationsNames = [
   'whenStale',
   'issuer',
   'lookupTimeoutMs',
+  'readFrom',
 ] as const
 
 /** The partition is two bytes of a refresh token. */
@@ -288,5 +299,12 @@ export function readRevocationsSettings(
       fallback: redisDefaults.lookupTimeoutMs,
       min: 1,
     }),
+    readFrom: readChoice(
+      where,
+      'readFrom',
+      options.readFrom,
+      ['primary', 'replica'],
+      redisDefaults.readFrom,
+    ),
   }
 }

@@ -17,9 +17,11 @@ import type { LogEntry, LogHead, LogRound } from './log.ts'
  * | connected | loaded            | anything else                               | load (`epoch` `failover` `regressed`) |
  * | loaded    | any               | the window is whole                         | follow                          |
  * | loaded    | any               | entries are missing from it                 | begin a new epoch, load         |
+ * | loaded    | any               | the same, read from a replica               | load again, after a pause       |
  * | round     | following         | nothing newer, every number accounted for   | proof: complete as of its sending |
  * | round     | following         | the same, but the epoch is young            | follow, no proof                |
  * | round     | following         | more to come                                | follow, no proof                |
+ * | round     | following         | a replica lags behind the head              | follow, no proof                |
  * | round     | following         | epoch, number or window does not fit        | load (`epoch` `regressed` `sequence`), or begin a new epoch |
  * | round     | following         | the log was never opened                    | proof, once it was absent for as long as a young epoch is waited for |
  * | entries   | following         | every number accounted for                  | follow, no proof                |
@@ -34,8 +36,10 @@ export interface PartitionState {
   /** Set by the first complete load and never taken back: from then on this process remembers. */
   readonly loaded: boolean
   readonly epoch: string | undefined
-  /** Names the primary and its history; a failover changes it. */
+  /** Names the primary, and its history, that the copy was loaded from; a failover changes it. */
   readonly replicationId: string | undefined
+  /** The same of the primary that is asked now. A load that is cut off leaves the two apart, so that it is begun again. */
+  readonly connectedTo: string | undefined
   /** Number of the last entry applied. */
   readonly seq: number
   /** Position of the last entry applied. */
@@ -55,6 +59,7 @@ export type GapCause =
 
 export type Step =
   | { readonly state: PartitionState; readonly then: 'follow'; readonly cause?: 'entry' }
+  | { readonly state: PartitionState; readonly then: 'load-later'; readonly cause?: undefined }
   | {
       readonly state: PartitionState
       readonly then: 'load' | 'renew-epoch'
@@ -75,6 +80,7 @@ export const initialPartition: PartitionState = {
   loaded: false,
   epoch: undefined,
   replicationId: undefined,
+  connectedTo: undefined,
   seq: 0,
   cursor: logStart,
   junk: undefined,
@@ -128,8 +134,8 @@ function doubtAbout(state: PartitionState, head: LogHead): GapCause | undefined 
 
 /** A connection to a primary was made. */
 export function onConnected(state: PartitionState, head: LogHead, replicationId: string): Step {
-  if (!state.loaded) return load({ ...state, replicationId }, 'first')
-  const connected = { ...state, replicationId }
+  const connected = { ...state, connectedTo: replicationId }
+  if (!state.loaded) return load(connected, 'first')
   if (replicationId !== state.replicationId) return load(connected, 'failover')
   const doubt = doubtAbout(state, head)
   return doubt ? load(connected, doubt) : { state: connected, then: 'follow' }
@@ -212,8 +218,14 @@ export function addChunk(
  * The whole window was read.
  *
  * @param head - as it was *before* the first chunk
+ * @param isReplica - whether the window was read from a replica: it may lag behind the head
  */
-export function onLoaded(state: PartitionState, head: LogHead, summary: LoadSummary): Step {
+export function onLoaded(
+  state: PartitionState,
+  head: LogHead,
+  summary: LoadSummary,
+  isReplica = false,
+): Step {
   const isEmpty = head.seq < head.first
   const isWhole = isEmpty || (summary.first === head.first && (summary.last ?? 0) >= head.seq)
   const next: PartitionState = {
@@ -223,9 +235,11 @@ export function onLoaded(state: PartitionState, head: LogHead, summary: LoadSumm
     cursor: summary.cursor,
     junk: summary.junk,
   }
+  if (isReplica && !(summary.contiguous && isWhole) && !isWindowBroken(head))
+    return { state, then: 'load-later' }
   if (!summary.contiguous) return { state: next, then: 'renew-epoch', cause: 'sequence' }
   if (!isWhole) return { state: next, then: 'renew-epoch', cause: 'window' }
-  return follow({ ...next, loaded: true }, state)
+  return follow({ ...next, loaded: true, replicationId: state.connectedTo }, state)
 }
 
 /** A round came back. Its entries were applied to the denylist whatever this says: applying is never wrong. */
@@ -245,7 +259,7 @@ export function onRound(before: PartitionState, round: LogRound): Step {
   if (!numbers.contiguous) return load(state, 'sequence')
   const next = advanced(state, numbers, entries)
   if (entries.length >= limit) return follow(next, state)
-  if (head.seq > next.seq) return load(next, 'sequence')
+  if (head.seq > next.seq) return round.isReplica ? follow(next, state) : load(next, 'sequence')
   if (!isNewestKnown(state, round)) return load(next, 'regressed')
   if (next.junk !== undefined) return follow(next, state)
   return follow(isSettled(state, head, sentAt) ? { ...next, proof: sentAt } : next, state)

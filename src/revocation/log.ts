@@ -42,4 +42,6 @@ export interface LogRound {
   readonly limit: number
   /** Whether an entry that could not be read, see `PartitionState.junk`, is not there any more. */
   readonly isJunkGone?: boolean
+  /** Whether the entries came from a replica, which may lag behind the head: that is always the primary's. */
+  readonly isReplica?: boolean
 }

@@ -52,6 +52,7 @@ function loadedTo(seq: number, facts: Partial<PartitionState> = {}): PartitionSt
     loaded: true,
     epoch: 'e1',
     replicationId: 'r1',
+    connectedTo: 'r1',
     seq,
     cursor: seq === 0 ? logStart : `${seq}-0`,
     junk: undefined,
@@ -69,7 +70,7 @@ function round(head: LogHead, entries: LogEntry[] = [], facts: Partial<LogRound>
 describe('connected', () => {
   test('loads where nothing was ever loaded', () => {
     expect(onConnected(initialPartition, headOf(3), 'r1')).toEqual({
-      state: { ...initialPartition, replicationId: 'r1' },
+      state: { ...initialPartition, connectedTo: 'r1' },
       then: 'load',
       cause: 'first',
     })
@@ -92,15 +93,28 @@ describe('connected', () => {
     ['an empty log of the same epoch', headOf(0), 'r1', 'regressed'],
   ])('loads again after %s', (_case, head, replicationId, cause) => {
     const step = onConnected(loadedTo(3), head, replicationId)
-    expect(step).toMatchObject({ then: 'load', cause, state: { replicationId, seq: 3 } })
+    expect(step).toMatchObject({
+      then: 'load',
+      cause,
+      state: { connectedTo: replicationId, seq: 3 },
+    })
     expect(step.state.proof).toEqual(loadedTo(3).proof)
+  })
+
+  test('begins a load again that was cut off after a failover', () => {
+    // The number fits by chance: the new primary has given it to another kick-out.
+    const cutOff = onConnected(loadedTo(3), headOf(3), 'r2').state
+    const again = onConnected(cutOff, headOf(3), 'r2')
+    expect(again).toMatchObject({ then: 'load', cause: 'failover' })
+    const loaded = onLoaded(again.state, headOf(3), addChunk(emptyLoad, entriesOf(1, 2, 3), 1))
+    expect(onConnected(loaded.state, headOf(3), 'r2')).toMatchObject({ then: 'follow' })
   })
 })
 
 describe('loaded', () => {
   const load = (head: LogHead, ...chunks: LogEntry[][]) =>
     onLoaded(
-      { ...initialPartition, replicationId: 'r1' },
+      { ...initialPartition, connectedTo: 'r1' },
       head,
       chunks.reduce((summary, chunk) => addChunk(summary, chunk, head.first), emptyLoad),
     )
@@ -367,3 +381,38 @@ test('Q28 is never fresh while a kick-out acknowledged longer ago than the limit
   )
   expect(decisions).toBeGreaterThan(sequences * 5)
 }, 60_000)
+
+describe('entries read from a replica', () => {
+  const head = headOf(5)
+
+  test('a lag is no proof, and no reason to read everything again', () => {
+    const state = loadedTo(3)
+    const lagging = onRound(state, { sentAt, head, entries: [], limit, isReplica: true })
+    expect(lagging).toEqual({ state, then: 'follow' })
+    const caughtUp = onRound(state, { sentAt, head, entries: entriesOf(4, 5), limit, isReplica: true }) // prettier-ignore
+    expect(caughtUp).toMatchObject({ then: 'follow', state: { seq: 5, proof: sentAt } })
+  })
+
+  test('a number missing between two entries is a reason', () => {
+    const round = { sentAt, head, entries: entriesOf(5), limit, isReplica: true }
+    expect(onRound(loadedTo(3), round)).toMatchObject({ then: 'load', cause: 'sequence' })
+  })
+
+  test('a window that the replica does not have yet is read again; only the head can say that it is broken', () => {
+    const window = addChunk(emptyLoad, entriesOf(1, 2, 3), 1)
+    expect(onLoaded(initialPartition, head, window, true)).toEqual({
+      state: initialPartition,
+      then: 'load-later',
+    })
+    const broken = headOf(5, { length: 3 })
+    expect(onLoaded(initialPartition, broken, window, true)).toMatchObject({ then: 'renew-epoch' })
+    const whole = addChunk(window, entriesOf(4, 5), 1)
+    expect(onLoaded(initialPartition, head, whole, true)).toMatchObject({ then: 'follow' })
+  })
+
+  test('the newest entry of the head has to be the one that was read', () => {
+    const other = headOf(5, { newest: '5-7' })
+    const round = { sentAt, head: other, entries: [], limit, isReplica: true }
+    expect(onRound(loadedTo(5), round)).toMatchObject({ then: 'load', cause: 'regressed' })
+  })
+})

@@ -198,6 +198,7 @@ export class Reader {
       case 'follow':
         return this.#round(connection)
       case 'load':
+      case 'load-later':
         return this.#load(connection)
       case 'renew-epoch':
         await this.#renewEpoch(connection, step.cause === 'sequence')

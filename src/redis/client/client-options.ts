@@ -1,4 +1,4 @@
-import type { Cluster, Redis } from 'ioredis'
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { RedisClient } from '../options.ts'
 
 /** How long one attempt to connect may take. */
@@ -82,6 +82,9 @@ export function duplicateForCommands(template: RedisClient, asksEachTime: boolea
 }
 
 /** A client for one blocking reader. It does not reconnect by itself: whoever reads has to know when it was interrupted. */
-export function duplicateForReading(node: Redis): Redis {
-  return node.duplicate({ ...ownConnection, retryStrategy: null })
+export function duplicateForReading(
+  node: Redis,
+  place: Pick<RedisOptions, 'host' | 'port' | 'role' | 'readOnly'> = {},
+): Redis {
+  return node.duplicate({ ...ownConnection, retryStrategy: null, ...place })
 }

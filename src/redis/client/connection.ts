@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { isDemoted, wasNeverSent } from './failure.ts'
-import { inspect } from './server-check.ts'
+import { inspect, replicasOf } from './server-check.ts'
 import {
   connectTimeoutMs,
   duplicateForCommands,
@@ -11,6 +11,10 @@ import {
 import type { RedisClient } from '../options.ts'
 import { applyCredentials, type ConnectionTemplate } from './template.ts'
 import { Timeout, within } from '../../timeout.ts'
+
+function atRandom<Item>(items: readonly Item[]): Item | undefined {
+  return items[Math.floor(Math.random() * items.length)]
+}
 
 type Command<Reply> = (client: RedisClient) => Promise<Reply>
 
@@ -123,7 +127,42 @@ export class CommandConnection {
     const node = isCluster(this.#template)
       ? await this.nodeOf(await this.#ready(connectTimeoutMs), key)
       : this.#template
-    const client = duplicateForReading(node)
+    return this.#connect(duplicateForReading(node))
+  }
+
+  /**
+   * The same to a replica of that primary, chosen at random; `undefined` where it has none.
+   *
+   * On a Cluster and behind Sentinel, those say which replicas there are; elsewhere the primary does.
+   */
+  async dedicatedReplica(key: string): Promise<Redis | undefined> {
+    const client = await this.#ready(connectTimeoutMs)
+    if (!isCluster(client) && client.options.sentinels) {
+      if ((await replicasOf(client)).length === 0) return undefined
+      return this.#connect(duplicateForReading(this.#template as Redis, { role: 'slave' }))
+    }
+    const primary = await this.nodeOf(client, key)
+    const replica = atRandom(await this.#replicas(client, primary, key))
+    if (!replica) return undefined
+    // A node of a Cluster answers for the slots of its primary only when it is told that reading suffices.
+    const node = isCluster(client) ? primary : (this.#template as Redis)
+    return this.#connect(duplicateForReading(node, { ...replica, readOnly: isCluster(client) }))
+  }
+
+  async #replicas(
+    client: RedisClient,
+    primary: Redis,
+    key: string,
+  ): Promise<{ host: string; port: number }[]> {
+    if (!isCluster(client)) return replicasOf(primary)
+    const slot = await client.cluster('KEYSLOT', key)
+    return (client.slots[slot] ?? []).slice(1).map((name) => {
+      const colon = name.lastIndexOf(':')
+      return { host: name.slice(0, colon), port: Number(name.slice(colon + 1)) }
+    })
+  }
+
+  async #connect(client: Redis): Promise<Redis> {
     let failure: Error | undefined
     client.on('error', (error: Error) => {
       failure = error

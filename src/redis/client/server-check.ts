@@ -12,6 +12,32 @@ function fieldOf(info: string, name: string): string {
  * @throws UnfitRedis when it may evict keys: each eviction un-revokes somebody, without an error to anyone
  */
 export async function inspect(client: Redis): Promise<{ replicationId: string }> {
+  const { replicationId, role } = await look(client)
+  if (role === 'slave') throw new Error('READONLY The server is a replica')
+  return { replicationId }
+}
+
+/**
+ * Looks a replica over.
+ *
+ * @returns what names the history that it follows, the same as its primary's
+ * @throws Error when it does not follow a primary at the moment
+ */
+export async function inspectReplica(client: Redis): Promise<{ replicationId: string }> {
+  const { replicationId, role, link } = await look(client)
+  if (role !== 'slave' || link !== 'up') throw new Error('The Redis replica follows no primary')
+  return { replicationId }
+}
+
+/** The replicas that a primary knows, as `host:port`. */
+export async function replicasOf(client: Redis): Promise<{ host: string; port: number }[]> {
+  const info = await client.info('replication')
+  return [...info.matchAll(/^slave\d+:ip=([^,]+),port=(\d+),state=online/gm)].map(
+    ([, host = '', port]) => ({ host, port: Number(port) }),
+  )
+}
+
+async function look(client: Redis): Promise<{ replicationId: string; role: string; link: string }> {
   const [memory, replication] = await Promise.all([
     client.info('memory'),
     client.info('replication'),
@@ -22,6 +48,9 @@ export async function inspect(client: Redis): Promise<{ replicationId: string }>
       `Redis has maxmemory-policy ${policy}, which deletes kick-outs when memory runs out: set it to noeviction`,
     )
   }
-  if (fieldOf(replication, 'role') === 'slave') throw new Error('READONLY The server is a replica')
-  return { replicationId: fieldOf(replication, 'master_replid') }
+  return {
+    replicationId: fieldOf(replication, 'master_replid'),
+    role: fieldOf(replication, 'role'),
+    link: fieldOf(replication, 'master_link_status'),
+  }
 }

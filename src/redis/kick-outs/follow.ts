@@ -20,7 +20,7 @@ import {
 import type { CommandConnection } from '../client/connection.ts'
 import { beatEveryMs } from '../../revocation/confirm.ts'
 import { isForbidden } from '../client/failure.ts'
-import { inspect } from '../client/server-check.ts'
+import { inspect, inspectReplica } from '../client/server-check.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { openScript } from '../scripts/open.ts'
 import { readerReconnectDelayMs } from '../client/client-options.ts'
@@ -38,6 +38,10 @@ const minHeadMs = 20
 const fleetSize = 100
 /** Of so many servers, one reports an awaited entry in each millisecond. */
 const serversPerMs = 10
+/** How long a script on the primary may take while entries are read from a replica. */
+const primaryBudgetMs = 900
+/** How long until a window that a replica did not have as a whole is read again. */
+const lagPauseMs = 50
 /** How long opening a log again may take. */
 const reopenBudgetMs = 500
 /** How long until a log that this process may not repair is looked at again. */
@@ -49,6 +53,7 @@ export interface ReaderSettings {
   readonly partition: number
   readonly serverId: string
   readonly maxStalenessMs: number
+  readonly readFrom: 'primary' | 'replica'
   /** How long a read waits for something new. */
   readonly blockMs: number
   /** The same, in a fleet where enough others look at the same time. */
@@ -84,6 +89,8 @@ export class Reader {
   readonly #deps: ReaderDeps
   #state: PartitionState = initialPartition
   #client: Redis | undefined
+  /** Whether entries are read from a replica; the head is always the primary's. */
+  #isReplica = false
   #metAtMs = Number.NEGATIVE_INFINITY
   #headAskedAtMs = Number.NEGATIVE_INFINITY
   #headNow = 0
@@ -156,13 +163,21 @@ export class Reader {
   async #follow(onHealthy: () => void): Promise<void> {
     const { connection, log } = this.#deps
     const { partition } = this.#settings
-    const client = await connection.dedicated(log.keys.meta(partition))
+    const key = log.keys.meta(partition)
+    const replica =
+      this.#settings.readFrom === 'replica' ? await connection.dedicatedReplica(key) : undefined
+    const client = replica ?? (await connection.dedicated(key))
     if (this.#hasEnded()) {
       client.disconnect()
       return
     }
     this.#client = client
-    const partitionLog = new PartitionLog(client, log, partition)
+    this.#isReplica = replica !== undefined
+    const partitionLog = this.#isReplica
+      ? new PartitionLog(client, log, partition, async (command) =>
+          connection.run(primaryBudgetMs, command),
+        )
+      : new PartitionLog(client, log, partition)
     let step = await this.#meet(client, partitionLog)
     for (;;) {
       step = await this.#take(partitionLog, step)
@@ -176,10 +191,26 @@ export class Reader {
 
   /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
   async #meet(client: Redis, log: PartitionLog): Promise<Step> {
-    const { replicationId } = await this.#watched(inspect(client))
+    const { replicationId } = await this.#watched(this.#inspect(client))
     const head = await this.#watched(this.#heartbeat(log))
     this.#metAtMs = this.#deps.clock.monotonic()
     return onConnected(this.#state, head, replicationId)
+  }
+
+  /** A replica that follows another history than the primary's, after a failover, is left for another one. */
+  async #inspect(client: Redis): Promise<{ replicationId: string }> {
+    if (!this.#isReplica) return inspect(client)
+    const { connection, log } = this.#deps
+    const { partition } = this.#settings
+    const [replica, primary] = await Promise.all([
+      inspectReplica(client),
+      connection.run(primaryBudgetMs, async (commands) =>
+        inspect(await connection.nodeOf(commands, log.keys.meta(partition))),
+      ),
+    ])
+    if (replica.replicationId !== primary.replicationId)
+      throw new Error('The Redis replica follows another primary')
+    return primary
   }
 
   /** Does what the last step said, and makes the next one. */
@@ -194,6 +225,9 @@ export class Reader {
         return this.#isBusy && dueMs >= 1 ? this.#readOn(log, dueMs) : this.#round(log)
       }
       case 'load':
+        return this.#load(log)
+      case 'load-later':
+        await sleep(lagPauseMs, undefined, { ref: false, signal: this.#ending.signal })
         return this.#load(log)
       case 'renew-epoch':
         await this.#renewEpoch(log, step.cause === 'sequence')
@@ -248,7 +282,14 @@ export class Reader {
     this.#isBusy = entries.length > 0 && junk === undefined
     // The head alone was lost: all entries are there, so no server misses one and writes it again.
     if (head.epoch === absentEpoch && head.length > 0) await this.#reopen()
-    return onRound(this.#state, { sentAt, head, entries, limit: chunkSize, isJunkGone: !isThere })
+    return onRound(this.#state, {
+      sentAt,
+      head,
+      entries,
+      limit: chunkSize,
+      isJunkGone: !isThere,
+      isReplica: this.#isReplica,
+    })
   }
 
   /** Applies what comes in until the next head is due. */
@@ -269,7 +310,7 @@ export class Reader {
       summary = addChunk(summary, entries, head.first)
       if (entries.length < chunkSize) break
     }
-    const step = onLoaded(this.#state, head, summary)
+    const step = onLoaded(this.#state, head, summary, this.#isReplica)
     if (step.then === 'follow') this.#deps.onLoaded()
     return step
   }

@@ -23,6 +23,7 @@ const minBlockMs = 50
 export interface FollowedLogDeps {
   readonly connection: CommandConnection
   readonly log: RevocationLog
+  readonly readFrom: 'primary' | 'replica'
   readonly clock: Clock
   /** Whether this process checks tokens, so that kick-outs have to wait for it. */
   readonly isServer: () => boolean
@@ -92,10 +93,16 @@ export class FollowedLog {
     partition: number,
     blocks: Pick<ReaderSettings, 'blockMs' | 'fleetBlockMs'>,
   ): Reader {
-    const { onState, onHead, onGap, onLoaded, ...deps } = this.#deps
+    const { onState, onHead, onGap, onLoaded, readFrom, ...deps } = this.#deps
     let loadingSinceMs = 0
     return new Reader(
-      { partition, serverId: this.serverId, maxStalenessMs: this.#maxStalenessMs, ...blocks },
+      {
+        partition,
+        serverId: this.serverId,
+        maxStalenessMs: this.#maxStalenessMs,
+        readFrom,
+        ...blocks,
+      },
       {
         ...deps,
         onState: (state) => {

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { RevocationsState } from '../../events.ts'
+import type { RedisClient } from '../options.ts'
 import type { LogEntry } from '../../revocation/log.ts'
 import { logStart } from '../../revocation/freshness.ts'
 import { decodeEntry } from './entry-format.ts'
@@ -24,34 +25,49 @@ export interface ServerFacts {
   readonly isFirst: boolean
 }
 
+type OnPrimary = <Reply>(command: (client: RedisClient) => Promise<Reply>) => Promise<Reply>
+
 /** One partition's log, as its reader asks for it over one connection. */
 export class PartitionLog {
   readonly #client: Redis
   readonly #log: RevocationLog
   readonly #partition: number
+  readonly #onPrimary: OnPrimary
 
-  constructor(client: Redis, log: RevocationLog, partition: number) {
+  /**
+   * @param client - where entries are read
+   * @param onPrimary - runs a script where the head is; by default over the same connection
+   */
+  constructor(
+    client: Redis,
+    log: RevocationLog,
+    partition: number,
+    onPrimary: OnPrimary = async (command) => command(client),
+  ) {
     this.#client = client
     this.#log = log
     this.#partition = partition
+    this.#onPrimary = onPrimary
   }
 
   /** Reports, and reads the head of the log. */
   async heartbeat(facts: ServerFacts): Promise<HeartbeatReply> {
     const { keys, layout } = this.#log
-    return heartbeatScript(
-      this.#client,
-      { servers_key: keys.servers(this.#partition) },
-      {
-        ...layout,
-        server_id: facts.serverId ?? '',
-        state: facts.state,
-        staleness_ms: Number.isFinite(facts.stalenessMs) ? Math.round(facts.stalenessMs) : 0,
-        position: facts.seq,
-        max_staleness_ms: facts.maxStalenessMs,
-        epoch: facts.epoch ?? '',
-        is_first: facts.isFirst ? 1 : 0,
-      },
+    return this.#onPrimary(async (client) =>
+      heartbeatScript(
+        client,
+        { servers_key: keys.servers(this.#partition) },
+        {
+          ...layout,
+          server_id: facts.serverId ?? '',
+          state: facts.state,
+          staleness_ms: Number.isFinite(facts.stalenessMs) ? Math.round(facts.stalenessMs) : 0,
+          position: facts.seq,
+          max_staleness_ms: facts.maxStalenessMs,
+          epoch: facts.epoch ?? '',
+          is_first: facts.isFirst ? 1 : 0,
+        },
+      ),
     )
   }
 
@@ -78,14 +94,16 @@ export class PartitionLog {
 
   /** @param wasHoleSeen - what is missing from the middle cannot be counted again; what is missing at the end can */
   async renewEpoch(brokenEpoch: string | undefined, wasHoleSeen: boolean): Promise<void> {
-    await renewEpochScript(
-      this.#client,
-      { meta_key: this.#log.keys.meta(this.#partition), stream_key: this.#stream },
-      {
-        broken_epoch: brokenEpoch ?? '',
-        new_epoch: newEpoch(),
-        hole_seen: wasHoleSeen ? '1' : '0',
-      },
+    await this.#onPrimary(async (client) =>
+      renewEpochScript(
+        client,
+        { meta_key: this.#log.keys.meta(this.#partition), stream_key: this.#stream },
+        {
+          broken_epoch: brokenEpoch ?? '',
+          new_epoch: newEpoch(),
+          hole_seen: wasHoleSeen ? '1' : '0',
+        },
+      ),
     )
   }
 

@@ -287,6 +287,7 @@ export class RedisRevocations implements AuditedRevocations {
     return new FollowedLog(this.#settings.maxStalenessMs, {
       connection: this.#connection,
       log: this.#log,
+      readFrom: this.#settings.readFrom,
       clock: this.#clock,
       isServer: () => this.#isServer,
       report: () => this.#report(),
