@@ -18,7 +18,9 @@ const now = () => performance.timeOrigin + performance.now()
 
 async function follow({ url, servers, readFrom }) {
   const waiting = new Map()
-  const fleet = Array.from({ length: servers }, () => redisRevocations(url, { issuer, ...readFrom }))
+  const fleet = Array.from({ length: servers }, () =>
+    redisRevocations(url, { issuer, ...readFrom }),
+  )
   for (const revocations of fleet) {
     revocations.onKickOut(({ id }) => {
       const seen = (waiting.get(id) ?? 0) + 1

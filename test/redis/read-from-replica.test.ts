@@ -65,6 +65,7 @@ test('a replica that lags proves nothing: no token is accepted by what it does n
   expectUnavailable(await node.ask('u1'))
   expectUnavailable(await node.ask('u2'))
   link.pass()
+  link.reset()
   await untilState(node, 'live', 20_000)
   expect(await node.ask('u1')).toMatchObject({ status: 401 })
   expect(node.events).not.toContainEqual(expect.objectContaining({ type: 'revocations.gap' }))
@@ -79,6 +80,7 @@ test('a server that boots from a replica that lags is not ready before it has ca
   const isReady = node.revocations.ready()
   expectUnavailable(await node.ask('u1'), 600)
   link.pass()
+  link.reset()
   await isReady
   expect(await node.ask('u1')).toMatchObject({ status: 401 })
 }, 40_000)

@@ -16,7 +16,7 @@ export function readerReconnectDelayMs(attempt: number): number {
 }
 
 /** Spread, so that a fleet does not come back all at once. */
-export function reconnectDelayMs(attempt: number): number {
+function reconnectDelayMs(attempt: number): number {
   const delay = Math.min(maxReconnectDelayMs, 25 * 2 ** Math.min(attempt, 5))
   return delay / 2 + Math.random() * (delay / 2)
 }
