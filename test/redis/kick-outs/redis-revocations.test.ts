@@ -94,7 +94,7 @@ describe('ready', () => {
     expect(node.revocations.status()).toMatchObject({ state: 'live', entries: 3_000 })
     expect(await node.ask('0 0')).toMatchObject({ status: 401 })
     expect(await node.ask('5 499')).toMatchObject({ status: 401 })
-    close()
+    await close()
   })
 
   test('stays pending while Redis is away, and is rejected by close', async () => {
@@ -181,7 +181,7 @@ describe('lookup mode', () => {
     const { log, close } = createLog(template(server), { issuer })
     await admin.set(log.keys.deny('subject', issuer, 'u1'), 'junk')
     expectUnavailable(await node.ask('u1'))
-    close()
+    await close()
   })
 
   test('asks the one or two partitions that can know a token, in one round trip each', async () => {
