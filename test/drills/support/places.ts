@@ -1,4 +1,5 @@
-import type { RedisRevocationsOptions } from 'express-kickout/redis'
+import type { JwksCacheOptions } from 'express-kickout'
+import type { RedisRevocationsOptions, RotationOptions } from 'express-kickout/redis'
 import type { PublicJwk } from '../../support/make-token.ts'
 
 interface HostAndPort {
@@ -23,6 +24,20 @@ export interface ResourceServerConfig {
 export interface IssuerServerConfig extends ResourceServerConfig {
   readonly signingKey: Record<string, unknown>
   readonly session: { readonly reuseGraceMs?: number }
+}
+
+/** An issuer that shares its signing keys with others. */
+export interface RotatingIssuerConfig {
+  readonly redis: RedisPlace
+  readonly rotation: RotationOptions
+  readonly accessTokenTtlSeconds: number
+}
+
+/** A resource server that fetches its keys. */
+export interface DiscoveringServerConfig {
+  readonly redis: RedisPlace
+  readonly jwksUri: string
+  readonly jwksCache: JwksCacheOptions
 }
 
 export interface WorkerMemory {
