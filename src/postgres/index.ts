@@ -1,22 +1,30 @@
 import { assertOptions } from '../options.ts'
 import type { SessionStore } from '../issuer/sessions/session-store.ts'
+import type { KeyStore } from '../key-store/key-store.ts'
+import { SealedKeyStore } from '../key-store/sealed-key-store.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
 import { Commands } from './client/commands.ts'
 import { PostgresRevocations } from './kick-outs/postgres-revocations.ts'
 import {
+  type PostgresKeyStoreOptions,
   type PostgresPool,
   type PostgresRevocationsOptions,
   type PostgresStoreOptions,
+  readKeyStoreSchema,
   readRevocationsSettings,
   readSchemaName,
   readStoreSettings,
   type SchemaOptions,
 } from './options.ts'
 import { schemaStatements } from './schema/schema-sql.ts'
+import { PostgresKeyRecords } from './signing-keys/key-records.ts'
 import { PostgresSessionStore } from './sessions/session-store.ts'
 
 export type { RevocationsEvent } from '../events.ts'
+export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
+export type { EncryptionKey } from '../key-store/seal.ts'
 export type {
+  PostgresKeyStoreOptions,
   PostgresLayoutOptions,
   PostgresPool,
   PostgresPoolClient,
@@ -56,6 +64,19 @@ export function postgresStore(
 ): SessionStore {
   const settings = readStoreSettings(pool, options)
   return new PostgresSessionStore(pool, new Commands(pool, settings.schema), settings)
+}
+
+/**
+ * The signing keys of an issuer on PostgreSQL, encrypted, shared by all its processes: they publish the same keys, sign with
+ * the same one, and rotate by themselves.
+ *
+ * @param pool - as above; it is never ended here
+ * @throws TypeError for wrong options
+ */
+export function postgresKeyStore(pool: PostgresPool, options: PostgresKeyStoreOptions): KeyStore {
+  const schema = readKeyStoreSchema(pool, options)
+  const open = () => new PostgresKeyRecords(new Commands(pool, schema))
+  return new SealedKeyStore('postgresKeyStore', options, open)
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   readNumber,
   readString,
 } from '../options.ts'
+import { keyStoreOptionNames, type KeyStoreOptions } from '../key-store/sealed-key-store.ts'
 import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 
 /** One answer of PostgreSQL. */
@@ -94,6 +95,15 @@ export interface PostgresRevocationsOptions extends PostgresStoreOptions {
 }
 
 /** What `schemaSql` is given. */
+export interface PostgresKeyStoreOptions extends KeyStoreOptions {
+  /**
+   * The schema of the other stores; the keys lie in one beside it, whose name ends in `_keys`.
+   *
+   * @defaultValue 'kickout'
+   */
+  schema?: string
+}
+
 export interface SchemaOptions {
   /**
    * The schema that the tables lie in.
@@ -180,6 +190,14 @@ function readLayout(where: string, pool: unknown, options: PostgresStoreOptions)
 export function readStoreSettings(pool: unknown, options: PostgresStoreOptions): StoreSettings {
   assertOptions('postgresStore', options, storeNames)
   return readLayout('postgresStore', pool, options)
+}
+
+/** @throws TypeError that names the option. @returns the schema */
+export function readKeyStoreSchema(pool: unknown, options: PostgresKeyStoreOptions): string {
+  const where = 'postgresKeyStore'
+  assertOptions(where, options, [...keyStoreOptionNames, 'schema'])
+  assertPool(where, pool)
+  return readSchemaName(where, options.schema)
 }
 
 /** @throws TypeError that names the option */

@@ -242,7 +242,9 @@ test('a lock that another application holds is 503, not a wait without end', asy
 
 test('ready() names the statements to run where the schema is missing or of another version', async () => {
   const missing = startServer({ schema: 'nowhere' })
-  await expect(missing.revocations.ready()).rejects.toThrow(/"nowhere" is not there.*schemaSql/)
+  await expect(missing.revocations.ready()).rejects.toThrow(
+    /"nowhere" is not there.*migrate --schema nowhere.*schemaSql/,
+  )
   const schema = await postgres.schema()
   await postgres.server.ask(
     `CREATE OR REPLACE FUNCTION ${schema}.schema_version() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 99'`,

@@ -36,6 +36,7 @@ const TABLES: Record<string, { page: string; heading: string }> = {
   RedisStoreOptions: { page: options, heading: '### redisStore' },
   RedisReplayStoreOptions: { page: options, heading: '### redisReplayStore' },
   RedisKeyStoreOptions: { page: 'docs/signing-keys.md', heading: '### redisKeyStore' },
+  PostgresKeyStoreOptions: { page: 'docs/signing-keys.md', heading: '### postgresKeyStore' },
   RotationOptions: { page: 'docs/signing-keys.md', heading: '### rotation' },
   IssuerOptions: { page: options, heading: '## createIssuer' },
   SessionOptions: { page: options, heading: '### session' },

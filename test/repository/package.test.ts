@@ -79,7 +79,12 @@ const NAMES: Record<string, string[]> = {
   ],
   'express-kickout/admin': ['adminRouter'],
   'express-kickout/opentelemetry': ['instrument'],
-  'express-kickout/postgres': ['postgresRevocations', 'postgresStore', 'schemaSql'],
+  'express-kickout/postgres': [
+    'postgresKeyStore',
+    'postgresRevocations',
+    'postgresStore',
+    'schemaSql',
+  ],
   'express-kickout/redis': ['redisKeyStore', 'redisReplayStore', 'redisRevocations', 'redisStore'],
   'express-kickout/testing': ['createTestIssuer'],
   'express-kickout/websocket': ['acceptUpgrades', 'getConnection', 'graphqlWsAuth', 'socketIoAuth'],

@@ -50,6 +50,8 @@ export function isMissing(error: unknown): boolean {
 export function describeFailure(error: unknown): string {
   const { message } = (error ?? {}) as { message?: unknown }
   if (typeof message !== 'string' || message === '') return codeOf(error) ?? 'unknown'
+  // What is written here says what to do, at its end.
+  if (error instanceof UnfitDatabase) return message
   const [line = ''] = message.split('\n')
   return line.slice(0, maxDetailLength)
 }

@@ -1,3 +1,4 @@
+import { keyFunctions } from './key-functions.ts'
 import { logFunctions } from './log-functions.ts'
 import { readingFunctions } from './reading-functions.ts'
 import { sessionFunctions } from './session-functions.ts'
@@ -21,9 +22,13 @@ ${tables}
 ${logFunctions}
 ${readingFunctions}
 ${sessionFunctions}
+${keyFunctions}
 SELECT :s.open_log();
 CREATE OR REPLACE FUNCTION :s.schema_version() RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT ${schemaVersion} $$;
 COMMIT;
 `
-  return statements.replaceAll(':s.', `"${schema}".`).replaceAll(':c', schema)
+  return statements
+    .replaceAll(':s.', `"${schema}".`)
+    .replaceAll(':k.', `"${schema}_keys".`)
+    .replaceAll(':c', schema)
 }
