@@ -71,4 +71,40 @@ export const catalogue: ReadonlyMap<string, Row> = new Map([
     { in: ['attacks/time.test.ts'] },
     { G06: { in: ['issuer/sessions/memory-session-store.test.ts'] } },
   ),
+  ...section(
+    'E',
+    10,
+    { in: ['guard/introspection/endpoint.test.ts'] },
+    {
+      E03: {
+        in: ['guard/introspection/endpoint.test.ts', 'guard/introspection/oidc-provider.test.ts'],
+      },
+      E05: { in: ['guard/introspection/answer.test.ts'] },
+      E06: { in: ['guard/introspection/answer.test.ts'] },
+      E07: {
+        in: ['guard/introspection/answer.test.ts', 'guard/introspection/oidc-provider.test.ts'],
+      },
+      E08: {
+        in: ['guard/introspection/endpoint.test.ts', 'guard/introspection/oidc-provider.test.ts'],
+      },
+    },
+  ),
+  ...section('M', 6, { in: ['flows/machines.test.ts'] }),
+  ...section(
+    'O',
+    12,
+    { in: ['signals/back-channel-logout.test.ts'] },
+    {
+      O07: {
+        in: ['signals/back-channel-logout.test.ts', 'signals/universal-logout.test.ts'],
+      },
+      O08: {
+        in: ['signals/back-channel-logout.test.ts', 'signals/universal-logout.test.ts'],
+      },
+      O09: { in: ['signals/universal-logout.test.ts'] },
+      O10: { in: ['signals/universal-logout.test.ts'] },
+      O11: { in: ['signals/universal-logout.test.ts'] },
+      O12: { in: ['signals/universal-logout.test.ts'] },
+    },
+  ),
 ])

@@ -75,7 +75,7 @@ describe('a machine', () => {
     expect(called.json).toMatchObject({ subject: 'billing', clientId: 'billing' })
   })
 
-  test('narrows its scope, and gets no other', async () => {
+  test('M02 narrows its scope, and gets no other', async () => {
     const kit = await kitWith()
     expect((await grant(kit, { scope: 'reports:read' })).json.scope).toBe('reports:read')
     for (const scope of ['admin', 'reports:read admin', ' ', '"']) {
@@ -122,7 +122,7 @@ describe('a machine', () => {
       401,
       'invalid_client',
     ],
-  ])('is refused with %s', async (_name, fields, headers, status, error) => {
+  ])('M01 M03 is refused with %s', async (_name, fields, headers, status, error) => {
     const answer = await grant(await kitWith(), fields, headers)
     expect([answer.status, answer.json.error]).toEqual([status, error])
   })
@@ -143,7 +143,7 @@ describe('a machine', () => {
     expect((await postForm(`${kit.base}/token`, { grant_type: 'refresh_token' })).status).toBe(403)
   })
 
-  test('that is kicked out is out everywhere, and what it is granted next works, in the same second too', async () => {
+  test('M05 that is kicked out is out everywhere, and what it is granted next works, in the same second too', async () => {
     const kit = await kitWith()
     const before = await grant(kit)
     const other = await grant(kit, {}, basic('bare', secret))
@@ -189,7 +189,7 @@ describe('an assertion', () => {
     ['for the issuer', (kit: Kit) => ({ aud: kit.base })],
     ['for the token endpoint', (kit: Kit) => ({ aud: `${kit.base}/token` })],
     ['with a list of one audience', (kit: Kit) => ({ aud: [kit.base] })],
-  ])('%s proves the client, once', async (_name, claims) => {
+  ])('M04 %s proves the client, once', async (_name, claims) => {
     const kit = await kitWith()
     const assertion = await sign(kit, claims(kit))
     expect((await present(kit, assertion, { client_id: 'keyed' })).status).toBe(200)
@@ -213,19 +213,19 @@ describe('an assertion', () => {
     ['with a number as jti', () => ({ jti: 7 }) as unknown as JWTPayload, {}],
     ['that is an access token', () => ({}), { typ: 'at+jwt' }],
     ['of an unknown key', () => ({}), { kid: 'k2' }],
-  ])('%s is refused', async (_name, claims, header) => {
+  ])('M04 %s is refused', async (_name, claims, header) => {
     const kit = await kitWith()
     const answer = await present(kit, await sign(kit, claims(), header))
     expect([answer.status, answer.json.error]).toEqual([401, 'invalid_client'])
   })
 
-  test('for two audiences is refused, though one of them is ours', async () => {
+  test('M04 for two audiences is refused, though one of them is ours', async () => {
     const kit = await kitWith()
     const answer = await present(kit, await sign(kit, { aud: [kit.base, 'https://b.example'] }))
     expect(answer.status).toBe(401)
   })
 
-  test('that is changed, symmetric or unsigned is refused', async () => {
+  test('M04 that is changed, symmetric or unsigned is refused', async () => {
     const kit = await kitWith()
     const good = await sign(kit)
     const [, payload = '', signature = ''] = good.split('.')
@@ -288,7 +288,7 @@ describe('clients from a function', () => {
     ['knows no better than null', () => null],
     ['answers with another client', () => ({ clientId: 'other', secretHashes })],
     ['answers with nonsense', () => ({ clientId: 'billing', secretHashes: 'x' })],
-  ])('are 503, never 401, while the function %s', async (_name, resolve) => {
+  ])('M06 are 503, never 401, while the function %s', async (_name, resolve) => {
     const kit = await kitWith({ issuer: { clients: resolve as () => Client } })
     const startedAt = performance.now()
     const answer = await grant(kit)

@@ -130,7 +130,7 @@ describe('a logout token', () => {
     expect(await at.isOut(stays)).toBe(false)
   })
 
-  test('that arrives late, or again, leaves in who has signed in since', async () => {
+  test('O07 that arrives late, or again, leaves in who has signed in since', async () => {
     const at = await receiving()
     const iat = seconds() - 60
     const token = await makeToken({ iat })
@@ -192,7 +192,7 @@ describe('a logout token', () => {
     ['just past its age', { iat: seconds() - 306 }],
     ['just too far in the future', { iat: seconds() + 10 }],
   ]
-  test.each(bad)('%s is 400, and kicks out nobody', async (_name, claims, header = {}) => {
+  test.each(bad)('O01 %s is 400, and kicks out nobody', async (_name, claims, header = {}) => {
     const at = await receiving()
     const answer = await deliver(at, await makeToken(claims, header))
     expect([answer.status, answer.json.error]).toEqual([400, 'invalid_request'])
@@ -201,7 +201,7 @@ describe('a logout token', () => {
     expect(at.events).toMatchObject([{ type: 'signal.rejected' }])
   })
 
-  test('with claims that are there twice is judged, and verified, by the last one', async () => {
+  test('O02 with claims that are there twice is judged, and verified, by the last one', async () => {
     const at = await receiving()
     const doubled = async (twice: string): Promise<string> => {
       const good = decodeJwt(await makeToken())
@@ -226,7 +226,7 @@ describe('a logout token', () => {
     }
   })
 
-  test('that is forged, changed, symmetric or unsigned is 400', async () => {
+  test('O03 that is forged, changed, symmetric or unsigned is 400', async () => {
     const at = await receiving()
     const [head = '', body = '', signature = ''] = (await makeToken()).split('.')
     const header = (facts: object): string =>
@@ -248,7 +248,7 @@ describe('a logout token', () => {
 })
 
 describe('a request', () => {
-  test('without exactly one token in a form of at most 16 KiB is 400', async () => {
+  test('O06 without exactly one token in a form of at most 16 KiB is 400', async () => {
     const at = await receiving()
     const token = await makeToken()
     const bodies = [
@@ -272,7 +272,7 @@ describe('a request', () => {
     expect(at.revocations.status().entries).toBe(0)
   })
 
-  test('is 503 while the store is away, and is taken in when it is sent again', async () => {
+  test('O08 is 503 while the store is away, and is taken in when it is sent again', async () => {
     const revocations = memoryRevocations()
     let isAway = true
     const failing: Revocations = {
@@ -291,7 +291,7 @@ describe('a request', () => {
     expect(await at.isOut({ sub: 'u1' })).toBe(true)
   })
 
-  test('of a flood of forgeries costs one fetch of keys, and that only where all but the signature fits', async () => {
+  test('O05 of a flood of forgeries costs one fetch of keys, and that only where all but the signature fits', async () => {
     let fetches = 0
     const keys = await listen((_req, res) => {
       fetches++
@@ -311,7 +311,7 @@ describe('a request', () => {
 })
 
 describe('a jti that was seen', () => {
-  test('is answered like the first time, and does nothing, whatever else the token says', async () => {
+  test('O07 is answered like the first time, and does nothing, whatever else the token says', async () => {
     const asked: unknown[] = []
     const at = await receiving({
       target: ({ sub = '' }) => {
@@ -357,7 +357,7 @@ describe('a jti that was seen', () => {
   })
 })
 
-test('a flood of 10 000 unsigned logout tokens fetches no key, verifies nothing and kicks out nobody', async () => {
+test('O04 a flood of 10 000 unsigned logout tokens fetches no key, verifies nothing and kicks out nobody', async () => {
   let fetches = 0
   const keys = await listen((_req, res) => {
     fetches++

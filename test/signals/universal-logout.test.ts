@@ -173,7 +173,7 @@ describe('a request as Okta sends it', () => {
     expect(await at.isOut('u1')).toBe(true)
   })
 
-  test('kicks out as of its iat, and who has signed in since stays in', async () => {
+  test('O07 kicks out as of its iat, and who has signed in since stays in', async () => {
     const at = await receiving()
     const iat = seconds() - 60
     const token = await assertion({ iat })
@@ -196,7 +196,7 @@ describe('a request as Okta sends it', () => {
     expect((await deliver(at, '[1', undefined)).status).toBe(400)
   })
 
-  test('is 403 where the sender may not, and 404 where nobody is found', async () => {
+  test('O12 is 403 where the sender may not, and 404 where nobody is found', async () => {
     const named: string[] = []
     const refused = await receiving(
       {},
@@ -222,7 +222,7 @@ describe('a request as Okta sends it', () => {
     }
   })
 
-  test('is 503 while the store, the users or the keys are away, and is taken in when it is sent again', async () => {
+  test('O08 is 503 while the store, the users or the keys are away, and is taken in when it is sent again', async () => {
     const revocations = memoryRevocations({ issuer: tokens })
     let isAway = true
     const failing: Revocations = {
@@ -252,7 +252,7 @@ describe('a request as Okta sends it', () => {
 })
 
 describe('a jti', () => {
-  test('is good for one user only: the signature does not cover the body', async () => {
+  test('O10 is good for one user only: the signature does not cover the body', async () => {
     const replay = memoryReplayStore()
     const [at, other] = [await receiving({ replay }), await receiving({ replay })]
     const token = await assertion()
@@ -267,7 +267,7 @@ describe('a jti', () => {
   })
 })
 
-describe('401, and nobody is kicked out:', () => {
+describe('O09 401, and nobody is kicked out:', () => {
   test.each<[string, Record<string, unknown>, object?]>([
     ['another sender', { iss: 'https://evil.example.com' }],
     ['no sender', { iss: undefined }],
@@ -326,7 +326,7 @@ describe('401, and nobody is kicked out:', () => {
   })
 })
 
-describe('400, and nobody is kicked out:', () => {
+describe('O11 400, and nobody is kicked out:', () => {
   test.each<[string, unknown]>([
     ['no body', ''],
     ['no JSON', '{'],

@@ -78,7 +78,7 @@ test.each<[string, object, Partial<RequireAuthOptions>, string]>([
   ['cnf of another kind', { cnf: { kid: 'k' } }, { dpop: { publicUrl: audience } }, 'binding'],
   ['another client', { client_id: 'web' }, { clientIds: ['mobile'] }, 'audience'],
   ['no jti, in strict mode', { jti: undefined }, { strict: true }, 'claims'],
-])('%s is refused', async (_name, changes, options, reason) => {
+])('E05 E06 E07 %s is refused', async (_name, changes, options, reason) => {
   const { error } = await outcomeOf(changes, options)
   expect(factsOf(error)).toEqual({ status: 401, code: 'invalid_token', reason })
 })

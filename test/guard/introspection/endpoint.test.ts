@@ -131,7 +131,7 @@ describe('an answer', () => {
     }
   })
 
-  test('of a session that was kicked out is refused on the next use, cached, and while it was under way', async () => {
+  test('E08 of a session that was kicked out is refused on the next use, cached, and while it was under way', async () => {
     const clock = new FakeClock()
     const revocations = createMemoryRevocations({}, { clock })
     const endpoint = await startEndpoint(json(active(clock)))
@@ -164,7 +164,7 @@ describe('which tokens are asked about', () => {
     expect(endpoint.asked).toHaveLength(2)
   })
 
-  test('a JWT of another issuer never is: its own keys decide', async () => {
+  test('E09 a JWT of another issuer never is: its own keys decide', async () => {
     const clock = new FakeClock()
     const other = makeSigner('ES256', 'other')
     const endpoint = await startEndpoint(json(active(clock)))
@@ -197,7 +197,7 @@ describe('which tokens are asked about', () => {
     expect((await ask('opaque')).auth?.issuer).toBe(issuer)
   })
 
-  test('one that is no b64token, or too long, never is', async () => {
+  test('E10 one that is no b64token, or too long, never is', async () => {
     const endpoint = await startEndpoint(json({ active: false }))
     const { ask } = asking(endpoint)
     for (const bad of ['ö', 'a b', 'a"b', 'a,b']) {
@@ -209,7 +209,7 @@ describe('which tokens are asked about', () => {
   })
 })
 
-describe('an endpoint that fails is our failure, 503', () => {
+describe('E02 E03 an endpoint that fails is our failure, 503', () => {
   const html: Endpoint['answer'] = (_form, res) => {
     res.setHeader('content-type', 'text/html').end('<html>signed out</html>')
   }
@@ -253,7 +253,7 @@ describe('an endpoint that fails is our failure, 503', () => {
     expect(endpoint.asked).toHaveLength(1)
   })
 
-  test('one that hangs, or sends its body drop by drop, is given up after timeoutMs', async () => {
+  test('E01 one that hangs, or sends its body drop by drop, is given up after timeoutMs', async () => {
     const drip: Endpoint['answer'] = (_form, res) => {
       res.writeHead(200, { 'content-type': 'application/json' })
       const timer = setInterval(() => res.write(' '), 20)
@@ -296,7 +296,7 @@ describe('an endpoint that fails is our failure, 503', () => {
 })
 
 describe('a flood', () => {
-  test('of different tokens makes at most maxConcurrent calls at once, and known tokens go on', async () => {
+  test('E04 of different tokens makes at most maxConcurrent calls at once, and known tokens go on', async () => {
     const clock = new FakeClock()
     const endpoint = await startEndpoint(json(active(clock)))
     const { ask } = asking(endpoint, { maxConcurrent: 3 }, {}, clock)
@@ -324,7 +324,7 @@ describe('a flood', () => {
     expect(factsOf((await ask('more-1')).error)).toEqual(inactive)
   })
 
-  test('of tokens that are not active evicts no good one', async () => {
+  test('E04 of tokens that are not active evicts no good one', async () => {
     const clock = new FakeClock()
     const endpoint = await startEndpoint((form, res, req) => {
       json(form.get('token') === 'good' ? active(clock) : { active: false })(form, res, req)

@@ -102,7 +102,7 @@ test('opaque tokens of users and machines are accepted, with what the issuer say
   expect([foreign.status, foreign.json.error]).toEqual([401, 'invalid_token'])
 })
 
-test('a kick-out is in force at the next use of a cached answer, without asking the issuer again', async () => {
+test('E08 a kick-out is in force at the next use of a cached answer, without asking the issuer again', async () => {
   const revocations = memoryRevocations()
   const { url } = await guarded({ revocations })
   const headers = bearer(await as.userToken())
@@ -152,7 +152,7 @@ test.each<[string, object]>([
   }
 })
 
-test('an issuer that refuses us is our failure: 503, and never a 401 to the user', async () => {
+test('E03 an issuer that refuses us is our failure: 503, and never a 401 to the user', async () => {
   const { url, guard } = await guarded({
     introspection: { ...introspection, clientSecret: 'another secret' },
   })
@@ -171,7 +171,7 @@ test('an issuer that refuses us is our failure: 503, and never a 401 to the user
   await expect(asking).rejects.not.toMatchObject({ message: expect.stringContaining(token) })
 })
 
-test('a token that is bound to a key needs a proof of it, and a guard without DPoP refuses it', async () => {
+test('E07 a token that is bound to a key needs a proof of it, and a guard without DPoP refuses it', async () => {
   const keys = await dpop.generateKeyPair('ES256')
   const jkt = await dpop.calculateThumbprint(keys.publicKey)
   const token = await as.userToken({ jkt })
