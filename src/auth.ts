@@ -1,5 +1,8 @@
 import type { JWTHeaderParameters } from 'jose'
 
+// What the types of the main entry mention, so that declaration files which infer them can name it.
+export type { JWTHeaderParameters }
+
 /**
  * The claims of a verified access token: frozen, without a prototype, as the issuer wrote them.
  *

@@ -1,4 +1,4 @@
-export type { AccessTokenClaims, Auth } from './auth.ts'
+export type { AccessTokenClaims, Auth, JWTHeaderParameters } from './auth.ts'
 export {
   AuthError,
   type AuthErrorCode,

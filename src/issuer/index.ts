@@ -38,6 +38,7 @@ export { memoryStore, type MemoryStoreOptions } from './sessions/memory-session-
 export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
 export type { ExternalSigningKey } from './keys/external-key.ts'
 export { generateSigningKey, type SigningJwk } from './keys/signing-key.ts'
+export type { JWK } from 'jose'
 export type { RotatedKey } from './keys/signing-keys.ts'
 export type { Device, SessionInfo, SessionStore } from './sessions/session-store.ts'
 export type { SessionOptions } from './sessions/session-options.ts'
