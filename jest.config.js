@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { longTests } from './scripts/checks.mjs'
 
 const manifest = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'))
 
@@ -49,6 +50,23 @@ const project = (displayName, folders, { timeoutMs = 5_000, ...options } = {}) =
   ...options,
 })
 
+/** `scripts/test.mjs` asks for the quick tests or for the long ones; jest run by hand gets both. */
+const part = process.env.KICKOUT_TESTS ?? 'all'
+const longPatterns = longTests.map((beginning) => `<rootDir>/test/${beginning}`)
+
+/** @param ignored - folders of other projects */
+const inParts = (ignored = []) => ({
+  testPathIgnorePatterns: [...ignored, ...(part === 'quick' ? longPatterns : [])],
+})
+const foldersOf = (project, folders) =>
+  part === 'long'
+    ? longTests
+        .filter((beginning) => beginning.startsWith('redis/') === (project === 'redis'))
+        .map((beginning) =>
+          beginning.endsWith('/') ? `${beginning}**/*.test.ts` : `${beginning}*.test.ts`,
+        )
+    : folders
+
 const elsewhere = [
   'redis',
   'postgres',
@@ -64,10 +82,15 @@ const elsewhere = [
 /** @type {import('jest').Config} */
 export default {
   projects: [
-    project('unit', ['**/*.test.ts'], {
-      testPathIgnorePatterns: elsewhere.map((folder) => `<rootDir>/test/${folder}/`),
+    project(
+      'unit',
+      foldersOf('unit', ['**/*.test.ts']),
+      inParts(elsewhere.map((folder) => `<rootDir>/test/${folder}/`)),
+    ),
+    project('redis', foldersOf('redis', ['redis/**/*.test.ts']), {
+      timeoutMs: 15_000,
+      ...inParts(),
     }),
-    project('redis', ['redis/**/*.test.ts'], { timeoutMs: 15_000 }),
     project('postgres', ['postgres/**/*.test.ts'], { timeoutMs: 30_000 }),
     project('command-line', ['command-line/**/*.test.ts'], { timeoutMs: 60_000 }),
     project('repository', ['repository/**/*.test.ts'], { timeoutMs: 60_000 }),

@@ -1,30 +1,19 @@
 /**
- * `npm test`: every check in order, cheapest first, stopping at the first that fails.
- * Arguments go on to jest: `npm test -- test/guard` runs all the checks, then the tests in that folder.
+ * `npm test` and, with `--thorough`, `npm run test:thorough`: see `checks.mjs`.
+ *
+ * The quick one stops at the first group that fails, the thorough one goes on. Arguments go on to jest:
+ * `npm test -- test/guard` runs the checks, then all tests in that folder, long ones included.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { quickSteps, thoroughSteps } from './checks.mjs'
 
-const forwarded = process.argv.slice(2)
+const [isThorough, forwarded] = readArguments(process.argv.slice(2))
 const jestArguments = forwarded.length > 0 ? [...forwarded, '--passWithNoTests'] : []
-
-const steps = [
-  ['redis-server', 'node', 'scripts/ensure-redis.mjs'],
-  ['postgres', 'node', 'scripts/ensure-postgres.mjs'],
-  ['types', 'npm', 'run', '--silent', 'typecheck'],
-  ['lint', 'npm', 'run', '--silent', 'lint'],
-  ['format', 'npm', 'run', '--silent', 'format:check'],
-  ['unused code', 'npm', 'run', '--silent', 'knip'],
-  ['build', 'npm', 'run', '--silent', 'build'],
-  ['package', 'npm', 'run', '--silent', 'check:package'],
-  ['unit and redis tests', 'node', 'scripts/jest.mjs', 'unit,redis', ...jestArguments],
-  ['postgres tests', 'node', 'scripts/jest.mjs', 'postgres', ...jestArguments],
-  ['command line tests', 'node', 'scripts/jest.mjs', 'command-line', ...jestArguments],
-  // On its own: it packs, which builds dist anew under anything else that uses it.
-  ['repository tests', 'node', 'scripts/jest.mjs', 'repository', ...jestArguments],
-]
+const part = forwarded.length > 0 ? 'all' : isThorough ? 'long' : 'quick'
+const groups = (isThorough ? thoroughSteps : quickSteps)(jestArguments)
 
 /** A file given by .ci/run outlives this script; our own does not. */
 const folder = mkdtempSync(join(tmpdir(), 'kickout-test-'))
@@ -34,20 +23,13 @@ const counts = outerCounts ?? ownCounts
 
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
 const started = performance.now()
-let failedStep
+const failedSteps = []
 
-for (const [name, command, ...args] of steps) {
-  console.log(`\n== ${name}`)
-  const stepStarted = performance.now()
-  const { status } = spawnSync(command, args, {
-    stdio: 'inherit',
-    env: { ...process.env, JEST_COUNTS_FILE: counts },
-  })
-  console.log(`== ${name}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds(stepStarted)}`)
-  if (status !== 0) {
-    failedStep = name
-    break
-  }
+for (const group of groups) {
+  // What runs beside another step is printed when it has ended.
+  const isAlone = group.length === 1
+  await Promise.all(group.map(async (step) => run(step, isAlone)))
+  if (failedSteps.length > 0 && !isThorough) break
 }
 
 const total = { passed: 0, failed: 0, skipped: 0 }
@@ -56,10 +38,35 @@ for (const line of readCounts()) {
 }
 console.log(
   `\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped in ${seconds(started)}` +
-    (failedStep === undefined ? '' : `; stopped at: ${failedStep}`),
+    (failedSteps.length === 0 ? '' : `; failed: ${failedSteps.join(', ')}`),
 )
 rmSync(folder, { recursive: true, force: true })
-process.exitCode = failedStep === undefined ? 0 : 1
+process.exitCode = failedSteps.length === 0 ? 0 : 1
+
+function readArguments([first, ...rest]) {
+  return first === '--thorough'
+    ? [true, rest]
+    : [false, first === undefined ? [] : [first, ...rest]]
+}
+
+async function run([name, command, ...args], isAlone) {
+  const stepStarted = performance.now()
+  if (isAlone) console.log(`\n== ${name}`)
+  const child = spawn(command, args, {
+    stdio: ['ignore', isAlone ? 'inherit' : 'pipe', isAlone ? 'inherit' : 'pipe'],
+    env: { ...process.env, JEST_COUNTS_FILE: counts, KICKOUT_TESTS: part },
+  })
+  const printed = []
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (data) => printed.push(data))
+  const status = await new Promise((resolve) => {
+    child.once('error', () => resolve(1))
+    child.once('close', resolve)
+  })
+  if (!isAlone) console.log(`\n== ${name}\n${Buffer.concat(printed).toString()}`.trimEnd())
+  console.log(`== ${name}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds(stepStarted)}`)
+  if (status !== 0) failedSteps.push(name)
+}
 
 function readCounts() {
   try {
