@@ -26,7 +26,7 @@ const audience = 'https://api.example.com'
 test('the key store: several processes of it have one key', async () => {
   const environment = {
     REDIS_URL: redis.url,
-    SIGNING_KEYS_SECRET: 'k'.repeat(43),
+    KICKOUT_ENCRYPTION_KEY: 'k'.repeat(43),
     REFRESH_TOKEN_SECRET: 'r'.repeat(43),
   }
   const before = { ...process.env }
