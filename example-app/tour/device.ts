@@ -88,7 +88,7 @@ export class Device {
     return [...statuses].join('/')
   }
 
-  /** Reads until every API server gives an answer, for up to a second: a theft is told to them while the thief is answered. */
+  /** Reads until every API server gives an answer, for up to a second: of a theft, or a logout elsewhere, they hear while it is answered. */
   async readUntil(status: string, token = this.tokens.access_token): Promise<string> {
     const until = performance.now() + 1000
     let answer = await this.readNotes(token)

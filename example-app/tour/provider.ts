@@ -55,7 +55,7 @@ export async function tellProvider(servers: Servers): Promise<void> {
     const sockets = await dora.openSockets()
     const startedAt = performance.now()
     await signOutOfAcme(browser, providerUrl)
-    expectEqual('Dora reads', await dora.readNotes(), '401')
+    expectEqual('Dora reads', await dora.readUntil('401'), '401')
     const cutAfter = duration((await closed) - startedAt)
     expectEqual('how the WebSockets were closed', (await sockets.closed).codes, '4401')
     const refused = await dora.refresh()
