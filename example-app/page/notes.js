@@ -6,7 +6,7 @@ import { followSocket } from './live-socket.js'
 export function startNotes({ client, api, people, signal, say }) {
   const list = byId('notes')
   const live = byId('live')
-  const liveSocket = byId('live-socket')
+  const liveStream = byId('live-stream')
   /** @type {HTMLFormElement} */
   const form = byId('add-note')
   const error = byId('add-note-error')
@@ -33,35 +33,36 @@ export function startNotes({ client, api, people, signal, say }) {
   }
 
   showLive(live, 'waiting', 'Connecting …')
-  void followEvents(client, `${api}/live`, {
+  byId('ended-socket').textContent = ''
+  void followSocket(client, `${api.replace(/^http/, 'ws')}/live`, {
     signal,
-    onEvent(type, data) {
+    onMessage({ type, server }) {
       // Whatever was added while nobody listened is in the list.
-      if (type === 'open') showLive(live, 'open', `Live from API server ${data.server}`)
+      if (type === 'open') showLive(live, 'open', `Live from API server ${server}, by WebSocket`)
       load().catch(() => undefined)
     },
-    onEnd() {
-      showLive(live, 'waiting', 'The API server is away. Trying again …')
+    onClose(code, reason) {
+      const how = `The WebSocket was closed with ${code}${reason && ` (${reason})`}.`
+      showLive(live, 'waiting', `${how} Trying again …`)
+      byId('ended-socket').textContent = how
     },
   })
 
   // The same feed once more, to show both ways; a page of yours needs one of them.
   let heard = 0
-  const showHeard = () => showLive(liveSocket, 'open', `Over a WebSocket too: ${heard} heard`)
-  byId('ended-socket').textContent = ''
-  showLive(liveSocket, 'waiting', 'Connecting a WebSocket …')
-  void followSocket(client, `${api.replace(/^http/, 'ws')}/live`, {
-    signal,
-    onMessage({ type }) {
-      if (type === 'note') heard++
-      showHeard()
-    },
-    onClose(code, reason) {
-      const how = `The WebSocket was closed with ${code}${reason && ` (${reason})`}.`
-      showLive(liveSocket, 'waiting', how)
-      byId('ended-socket').textContent = how
-    },
-  })
+  showLive(liveStream, 'waiting', 'The event stream is open in another tab.')
+  void followInOneTab(`${api}/live`, signal, () =>
+    followEvents(client, `${api}/live`, {
+      signal,
+      onEvent(type) {
+        if (type === 'note') heard++
+        showLive(liveStream, 'open', `And by an event stream: ${heard} heard`)
+      },
+      onEnd() {
+        showLive(liveStream, 'waiting', 'The event stream has ended. Trying again …')
+      },
+    }),
+  )
 
   form.addEventListener(
     'submit',
@@ -86,4 +87,21 @@ export function startNotes({ client, api, people, signal, say }) {
     },
     { signal },
   )
+}
+
+/**
+ * One tab at a time follows the event stream: over HTTP/1.1 a browser opens six connections to a server, all tabs together,
+ * and a stream keeps one of them. The seventh tab would wait for ever, with all that it asks that server.
+ *
+ * @param {string} name
+ * @param {AbortSignal} signal
+ * @param {() => Promise<void>} follow
+ */
+async function followInOneTab(name, signal, follow) {
+  if (!navigator.locks) return follow()
+  try {
+    await navigator.locks.request(`event-stream:${name}`, { signal }, follow)
+  } catch {
+    // The session was over before it was the turn of this tab.
+  }
 }

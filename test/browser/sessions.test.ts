@@ -110,7 +110,7 @@ describe('notes', () => {
     await ben.locator('#notes').getByText('Order punched cards').waitFor()
   })
 
-  test('are told over a WebSocket too, which a refresh does not close', async () => {
+  test('are told by a WebSocket, which a refresh does not close, and by an event stream', async () => {
     const page = await stage.browser.newPage()
     const sockets: string[] = []
     page.on('websocket', (socket) => {
@@ -119,11 +119,11 @@ describe('notes', () => {
     })
     await page.goto(stage.loginUrl)
     await signIn(page, 'Ada')
-    await page.getByText('Over a WebSocket too: 0 heard').waitFor()
+    await page.getByText('And by an event stream: 0 heard').waitFor()
     await press(page, 'Refresh now')
     await page.getByText('Refreshed at').waitFor()
     await addNote(page, 'Tell it twice')
-    await page.getByText('Over a WebSocket too: 1 heard').waitFor()
+    await page.getByText('And by an event stream: 1 heard').waitFor()
     expect(sockets).toEqual([`${stage.apiUrls[0]!.replace('http', 'ws')}/live`])
   })
 
@@ -155,6 +155,38 @@ describe('refreshing', () => {
     await tab.getByText('Refreshed at').waitFor()
     await addNote(page, 'from the first tab')
     await addNote(tab, 'from the second tab')
+  })
+
+  test('ten tabs go on, one refresh at a time, until a kick-out empties all of them', async () => {
+    const page = await stage.signedIn('Ben')
+    let [underWay, atOnce] = [0, 0]
+    const isToken = (url: string): boolean => url.endsWith('/token')
+    page.context().on('request', (request) => {
+      if (isToken(request.url())) atOnce = Math.max(atOnce, ++underWay)
+    })
+    page.context().on('requestfinished', (request) => {
+      if (isToken(request.url())) underWay--
+    })
+    const tabs = [page]
+    while (tabs.length < 10) {
+      const tab = await page.context().newPage()
+      await tab.goto(stage.loginUrl)
+      await tab.getByText('Live from API server').waitFor({ timeout: 10_000 })
+      tabs.push(tab)
+    }
+    await Promise.all(tabs.map(async (tab) => press(tab, 'Refresh now')))
+    await Promise.all(tabs.map(async (tab) => tab.getByText('Refreshed at').waitFor()))
+    expect(atOnce).toBe(1)
+    await addNote(page, 'To all ten')
+    await Promise.all(
+      tabs.map(async (tab) => tab.locator('#notes').getByText('To all ten').waitFor()),
+    )
+    const moments = tabs.map(momentOfSignOut)
+    const kickedOutAt = Date.now()
+    await stage.issuer.kickOut({ subject: 'ben' })
+    const elapsedMs = Math.max(...(await Promise.all(moments))) - kickedOutAt
+    console.log(`kick-out to ten empty tabs: ${elapsedMs} ms`)
+    expect(elapsedMs).toBeLessThan(2000)
   })
 
   test('tabs of a browser without locks go on too', async () => {
