@@ -22,13 +22,13 @@ export function startDevices({ client, signal, say }) {
       key: device.session_id,
       danger: true,
       async onClick() {
-        const answer = await client.fetch(`/me/sessions/${device.session_id}`, { method: 'DELETE' })
-        say(
-          answer.ok
-            ? `${device.device} is signed out.`
-            : `${device.device} was not signed in any more.`,
-        )
-        await load()
+        const answer = await client
+          .fetch(`/me/sessions/${device.session_id}`, { method: 'DELETE' })
+          .catch(() => undefined)
+        if (answer?.ok) say(`${device.device} is signed out.`)
+        else if (answer?.status === 404) say(`${device.device} was not signed in any more.`)
+        else say(`${device.device} may still be signed in. Try again.`)
+        await load().catch(() => undefined)
       },
     })
     return row({

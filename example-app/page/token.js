@@ -8,11 +8,13 @@ export function startToken({ client, signal, say }) {
   /** @type {HTMLProgressElement} */
   const bar = byId('token-left')
   let tried = ''
-  /** @returns {Record<string, any>} */
-  const claimsNow = () => client.snapshot().claims ?? {}
+  /** None any more when the session has just ended. @returns {Record<string, any> | undefined} */
+  const claimsNow = () => client.snapshot().claims
 
   function show() {
-    const { sub, scope, sid, jti, iat, exp } = claimsNow()
+    const claims = claimsNow()
+    if (!claims) return
+    const { sub, scope, sid, jti, iat, exp } = claims
     const facts = {
       sub,
       scope,
@@ -33,7 +35,9 @@ export function startToken({ client, signal, say }) {
   }
 
   function countDown() {
-    const { iat = 0, exp = 0, jti = '' } = claimsNow()
+    const claims = claimsNow()
+    if (!claims) return
+    const { iat, exp, jti } = claims
     const left = Math.max(0, exp - Date.now() / 1000)
     byId('token-countdown').textContent = `expires in ${Math.ceil(left)} s`
     bar.value = left / (exp - iat)

@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 let redis: RedisServer
 let stage: Stage
+/** What the policy of the page has refused, and errors that nothing caught. */
+const complaints: string[] = []
 
 beforeAll(async () => {
   redis = await RedisServer.start()
@@ -18,6 +20,7 @@ beforeAll(async () => {
 })
 
 afterEach(async () => {
+  expect(complaints.splice(0)).toEqual([])
   await Promise.all(stage.browser.contexts().map(async (context) => context.close()))
 })
 
@@ -44,6 +47,10 @@ async function startThirdServer(): Promise<ChildProcess> {
 
 async function openAs(name: string, options: BrowserContextOptions = {}): Promise<Page> {
   const page = await (await stage.browser.newContext(options)).newPage()
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('console', (message) => {
+    if (/Content Security Policy|Trusted/.test(message.text())) complaints.push(message.text())
+  })
   await page.goto(stage.loginUrl)
   await signIn(page, name)
   return page
@@ -84,6 +91,22 @@ describe('the people', () => {
     await page.getByText('An administrator has signed you out').waitFor()
   }) // prettier-ignore
 
+  test.each([
+    ['an answer 503', 'the kick-out was not stored'],
+    ['no answer', 'the login service did not answer'],
+  ])('are not out after %s, and that is said', async (what, why) => {
+    const [page, ben] = [await adminPage(), await openAs('Ben')]
+    await page.route('**/admin/kick-outs', async (route) => {
+      if (route.request().method() !== 'POST') await route.continue()
+      else if (what === 'no answer') await route.abort()
+      else await route.fulfill({ status: 503, json: { error_description: why } })
+    })
+    await pressAndConfirm(page, 'Kick out Ben', { yes: 'Yes, kick out Ben' })
+    await page.locator('#status').getByText(`Ben may not be out: ${why}. Try again.`).waitFor()
+    expect(await page.locator('#outcome').isVisible()).toBe(false)
+    expect(await ben.getByRole('heading', { name: 'My devices' }).isVisible()).toBe(true)
+  })
+
   test('are not shown to anybody else, whatever the address says', async () => {
     const page = await openAs('Ben')
     await page.goto(`${stage.loginUrl}/#admin`)
@@ -105,7 +128,11 @@ test('a server that does not confirm is named, and so is when it has the kick-ou
     const outcome = page.locator('#outcome')
     await outcome.getByText(/in force on 2 of 3 servers after \d+ ms/).waitFor()
     expect(await outcome.locator('li', { hasText: '✓' }).count()).toBe(2)
-    await outcome.locator('li', { hasText: '✗' }).getByText('has not confirmed it').waitFor()
+    const missing = outcome.locator('li', { hasText: '✗' })
+    await missing.getByText('has not confirmed it').waitFor()
+    // It is still listed, with what it knew before: that is no proof.
+    for (let reads = 0; reads < 2; reads++) await page.waitForResponse(/\/admin\/servers$/)
+    expect(await missing.count()).toBe(1)
     third.kill('SIGCONT')
     await outcome.getByText('has it since').waitFor()
     expect(await outcome.locator('li', { hasText: '✓' }).count()).toBe(3)

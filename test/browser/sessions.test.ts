@@ -287,6 +287,18 @@ describe('being thrown out', () => {
     expect(await isSignedIn(laptop)).toBe(true)
   })
 
+  test('a device that may still be signed in is said to be', async () => {
+    const laptop = await stage.signedIn('Cleo')
+    const phone = await stage.browser.newPage()
+    await phone.goto(stage.loginUrl)
+    await phone.getByLabel('Name of this device').fill('Pocket')
+    await signIn(phone, 'Cleo')
+    await laptop.route('**/me/sessions/*', async (route) => route.abort())
+    await press(laptop, 'Sign out Pocket')
+    await laptop.getByText('Pocket may still be signed in. Try again.').waitFor()
+    expect(await isSignedIn(phone)).toBe(true)
+  })
+
   test('a stolen cookie, used, throws out the thief and the victim', async () => {
     const page = await stage.signedIn('Ben')
     await press(page, 'Let a thief copy my cookie')

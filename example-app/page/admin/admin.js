@@ -13,21 +13,31 @@ export function startAdmin(session) {
 
   /** @param {object} target @param {string} whom @param {string} reason */
   async function kickOut(target, whom, reason) {
-    const answer = await client.fetch('/admin/kick-outs', {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ ...target, ...(reason && { reason }) }),
-    })
-    const result = await answer.json()
-    if (!answer.ok) {
-      session.say(`${whom} could not be kicked out: ${result.error_description}`)
+    const answer = await client
+      .fetch('/admin/kick-outs', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ ...target, ...(reason && { reason }) }),
+      })
+      .catch(() => undefined)
+    const result = await answer?.json().catch(() => undefined)
+    if (!answer?.ok || !result) {
+      // An answer may be lost, or the store may have it all the same. A kick-out is safe to repeat.
+      const why = result?.error_description ?? 'the login service did not answer'
+      const isRefused = answer !== undefined && answer.status < 500
+      session.say(
+        isRefused
+          ? `${whom} was not kicked out: ${why}.`
+          : `${whom} may not be out: ${why}. Try again.`,
+      )
       return
     }
     const outcome = describeOutcome(result)
     outcomes.set(result.id, outcome)
     session.say(`${whom} is out: ${outcome}.`)
     servers.showOutcome(result, whom, outcome)
-    await Promise.all([people.load(), history.load()])
+    // Who has kicked out themselves sees no more of it.
+    await Promise.all([people.load(), history.load()]).catch(() => undefined)
   }
 }
 
