@@ -1,18 +1,23 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { redisRevocations } from 'express-kickout/redis'
+import { postgresRevocations } from 'express-kickout/postgres'
 import { Redis } from 'ioredis'
+import pg from 'pg'
 import { answer, memoryAfterCollection } from './processes/child.mjs'
 import { claimsOf } from './tokens.mjs'
 
 let revocations
 
 answer({
-  async start({ redisPort }) {
+  async start({ redisPort, databaseUrl }) {
     const empty = await memoryAfterCollection()
     const stalls = monitorEventLoopDelay({ resolution: 5 })
     stalls.enable()
     const startedAt = performance.now()
-    revocations = redisRevocations(new Redis(redisPort))
+    revocations =
+      databaseUrl === undefined
+        ? redisRevocations(new Redis(redisPort))
+        : postgresRevocations(new pg.Pool({ connectionString: databaseUrl }))
     await revocations.ready()
     const readyMs = performance.now() - startedAt
     stalls.disable()

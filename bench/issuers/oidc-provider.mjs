@@ -13,7 +13,12 @@ const client = {
 }
 
 /** The same answer as ours: a JWT access token of RFC 9068, a rotated refresh token, no ID token. */
-export function issuer({ issuer: iss, audience, scope, privateJwk, redisPort }) {
+export function issuer({ redisPort, ...config }) {
+  return providerOn(redisAdapterOn(redisPort), config)
+}
+
+/** A provider on an adapter. */
+export function providerOn(adapter, { issuer: iss, audience, scope, privateJwk }) {
   const resourceServer = {
     audience,
     scope,
@@ -22,7 +27,7 @@ export function issuer({ issuer: iss, audience, scope, privateJwk, redisPort }) 
     jwt: { sign: { alg: privateJwk.alg } },
   }
   const provider = new Provider(iss, {
-    adapter: redisAdapterOn(redisPort),
+    adapter,
     clients: [client],
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     jwks: { keys: [privateJwk] },

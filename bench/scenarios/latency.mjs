@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { launch } from '../processes/launch.mjs'
-import { startOwnRedis } from '../processes/redis.mjs'
+import { startOwnStore } from '../processes/store.mjs'
 import { quantile } from '../statistics.mjs'
 import {
   audience,
@@ -15,10 +15,9 @@ import {
   writeTokens,
 } from '../tokens.mjs'
 
-const kickOutsPerSecond = 200
-const requestsPerSecond = 2000
-/** Every so many kick-outs one is watched from outside, by asking all servers until each has refused. */
-const probedOneIn = 40
+const usual = { kickOutsPerSecond: 200, requestsPerSecond: 2000 }
+/** So many kick-outs a second are watched from outside, by asking all servers until each has refused. */
+const probedPerSecond = 5
 
 function momentsOf(samples) {
   return {
@@ -29,13 +28,13 @@ function momentsOf(samples) {
   }
 }
 
-/** Everything on one machine: three resource servers, two issuers, one Redis, and the load. */
-async function startAll() {
+/** Everything on one machine: three resource servers, two issuers, one store, and the load. */
+async function startAll(kind) {
   const key = makeKey('ES256')
   const keys = await publishKeys([key])
-  const redis = await startOwnRedis({ pinned: false })
+  const store = await startOwnStore(kind)
   const secret = randomBytes(32).toString('base64url')
-  const shared = { name: 'kickout', issuer, audience, scope, redisPort: redis.port }
+  const shared = { issuer, audience, scope, ...store.config }
   const guardConfig = { ...shared, jwksUri: keys.uri }
   const issuerConfig = { ...shared, privateJwk: key.privateJwk, secret }
   const background = writeTokens(await makeTokens(key, 200))
@@ -58,7 +57,7 @@ async function startAll() {
       Promise.all(started.map(async (child) => (await child.ask('usage')).cpuMicros)),
     async stop() {
       await Promise.all(started.map(async (child) => child.stop()))
-      await redis.stop()
+      await store.stop()
       keys.close()
       background.remove()
     },
@@ -66,8 +65,14 @@ async function startAll() {
 }
 
 /** From `kickOut` called to the last of three resource servers refusing, under load. */
-export async function latency({ latencySeconds: seconds, log }) {
-  const all = await startAll()
+export async function latency(settings) {
+  return latencyOn('redis', { ...usual, ...settings })
+}
+
+/** The same on a store, with other rates. */
+export async function latencyOn(kind, { latencySeconds: seconds, log, ...rates }) {
+  const { kickOutsPerSecond, requestsPerSecond } = rates
+  const all = await startAll(kind)
   const { servers, generator } = all
   const ports = servers.map(({ port }) => port)
   try {
@@ -77,7 +82,7 @@ export async function latency({ latencySeconds: seconds, log }) {
     })
     await sleep(1000)
     const before = await all.cpuMicros()
-    const kickOuts = await kickOutSteadily(all, ports, seconds)
+    const kickOuts = await kickOutSteadily(all, ports, seconds, kickOutsPerSecond)
     const after = await all.cpuMicros()
     const pressed = await load
     if (pressed.failures > 0) throw new Error(`other requests failed: ${pressed.failures}`)
@@ -102,7 +107,7 @@ export async function latency({ latencySeconds: seconds, log }) {
   }
 }
 
-async function kickOutSteadily({ key, issuers, probe }, ports, seconds) {
+async function kickOutSteadily({ key, issuers, probe }, ports, seconds, kickOutsPerSecond) {
   const total = seconds * kickOutsPerSecond
   const startedAt = performance.now()
   const running = []
@@ -110,7 +115,8 @@ async function kickOutSteadily({ key, issuers, probe }, ports, seconds) {
     const dueInMs = startedAt + (index * 1000) / kickOutsPerSecond - performance.now()
     if (dueInMs > 1) await sleep(dueInMs)
     const server = issuers[index % issuers.length]
-    running.push(index % probedOneIn === 0 ? kickOutProbed(server, index) : kickOut(server, index))
+    const isProbed = index % Math.max(1, Math.round(kickOutsPerSecond / probedPerSecond)) === 0
+    running.push(isProbed ? kickOutProbed(server, index) : kickOut(server, index))
   }
   return Promise.all(running)
 

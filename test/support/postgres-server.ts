@@ -33,32 +33,39 @@ function run(name: string, args: readonly string[]): void {
   execFileSync(program(name), args, { ...owner(), stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' })
 }
 
-function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'kickout-postgres-'))
+function makeFolder(below = tmpdir()): string {
+  const folder = mkdtempSync(join(below, 'kickout-postgres-'))
   const { uid, gid } = owner()
   if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid)
   return folder
+}
+
+export interface StartPostgresOptions {
+  /** Where its folder is made. @defaultValue the system's folder for temporary files */
+  readonly below?: string
+  /** Settings over those of tests, as `name=value`. Tests give up `fsync`, which a benchmark must not. */
+  readonly settings?: readonly string[]
 }
 
 /** A PostgreSQL of the tests' own, on a free port and in a folder of its own. */
 export class PostgresServer {
   readonly port: number
   readonly #folder: string
+  readonly #settings: readonly string[]
   #process: ChildProcess | undefined
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string, port: number, settings: readonly string[] = []) {
     this.#folder = folder
     this.port = port
+    this.#settings = settings
   }
 
-  static async start(): Promise<PostgresServer> {
-    const folder = makeFolder()
+  static async start({ below, settings }: StartPostgresOptions = {}): Promise<PostgresServer> {
+    const folder = makeFolder(below)
     const data = join(folder, 'data')
     run('initdb', ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'])
-    const server = new PostgresServer(
-      folder,
-      await onFreePorts(1, async (port) => Promise.resolve(port)),
-    )
+    const port = await onFreePorts(1, async (free) => Promise.resolve(free))
+    const server = new PostgresServer(folder, port, settings)
     await server.restart()
     return server
   }
@@ -108,7 +115,16 @@ export class PostgresServer {
     const folder = this.#folder
     const child = spawn(
       program('postgres'),
-      ['-D', join(folder, 'data'), '-p', String(this.port), '-k', folder, ...settings],
+      [
+        '-D',
+        join(folder, 'data'),
+        '-p',
+        String(this.port),
+        '-k',
+        folder,
+        ...testSettings,
+        ...asFlags(this.#settings),
+      ],
       { ...owner(), stdio: 'ignore', cwd: '/' },
     )
     const ended = new Promise<false>((resolve) => child.once('exit', () => resolve(false)))
@@ -169,10 +185,14 @@ export class PostgresServer {
   }
 }
 
-const settings = [
+function asFlags(settings: readonly string[]): string[] {
+  return settings.flatMap((setting) => ['-c', setting])
+}
+
+const testSettings = asFlags([
   'listen_addresses=127.0.0.1',
   'fsync=off',
   'max_connections=200',
   'max_wal_senders=4',
   'shared_buffers=32MB',
-].flatMap((setting) => ['-c', setting])
+])
