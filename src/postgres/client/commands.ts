@@ -85,6 +85,7 @@ export class Commands {
   async #once(name: string, values: readonly unknown[], budgetMs: number): Promise<unknown[]> {
     if (this.#closed) throw new Error('closed')
     const client = await this.#connect(budgetMs)
+    client.on?.('error', ignoreLoss)
     const deadlineMs = performance.now() + budgetMs
     let isSound = false
     try {
@@ -106,6 +107,7 @@ export class Commands {
       if (isMissing(error)) this.#isChecked = false
       throw error
     } finally {
+      client.off?.('error', ignoreLoss)
       client.release(!isSound)
     }
   }
@@ -134,6 +136,11 @@ export class Commands {
       () => undefined,
     )
   }
+}
+
+/** A connection that is lost between two statements tells so by an event, which unheard would end the process. */
+function ignoreLoss(): void {
+  // The next statement on it fails.
 }
 
 function isShutdown(error: unknown): boolean {

@@ -1,6 +1,6 @@
 import { UnavailableError, type UnavailableReason } from '../../errors.ts'
 
-const maxDetailLength = 160
+const maxDetailLength = 300
 
 /** A database that is set up in a way that cannot work. Waiting does not heal it; a schema or a right has to be changed. */
 export class UnfitDatabase extends Error {

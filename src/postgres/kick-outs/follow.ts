@@ -31,6 +31,8 @@ const bootPollMs = 25
 const meetEveryMs = 4000
 /** Entries of one read. */
 const chunkSize = 2000
+/** How many entries are read at a time once a load has begun: without a report, and so without a commit, each. */
+const loadChunkSize = 10_000
 /** An answer that is not there after so long: the connection is dead, whatever TCP says. */
 const roundTimeoutMs = 1000
 const maxReconnectMs = 500
@@ -226,11 +228,17 @@ export class Reader {
     const { head } = first
     let { entries } = first
     let summary = emptyLoad
-    for (;;) {
-      this.#applyAll(entries, head.now, head.first)
+    for (let limit = chunkSize; ; limit = loadChunkSize) {
       summary = addChunk(summary, entries, head.first)
-      if (entries.length < chunkSize) break
-      entries = (await this.#read(connection, seqOf(summary.cursor), chunkSize)).entries
+      // PostgreSQL reads the next ones while these are applied.
+      const next =
+        entries.length < limit
+          ? undefined
+          : this.#readEntries(connection, seqOf(summary.cursor), loadChunkSize)
+      next?.catch(() => undefined)
+      this.#applyAll(entries, head.now, head.first)
+      if (!next) break
+      entries = await next
     }
     this.#isBusy = true
     const step = onLoaded(this.#state, head, summary)
@@ -287,6 +295,23 @@ export class Reader {
     const head = JSON.parse(row.o_head) as Head
     this.#deps.onHead(head)
     return { head, entries: (JSON.parse(row.o_entries) as LogRow[]).map(decodeRow) }
+  }
+
+  /** Reads entries alone. That proves nothing; the round that follows a load does. */
+  async #readEntries(
+    connection: OwnConnection,
+    cursor: number,
+    limit: number,
+  ): Promise<LogEntry[]> {
+    const { rows } = await connection.query(
+      `SELECT coalesce(json_agg(e ORDER BY e.seq), '[]')::text AS entries FROM (
+        SELECT seq, kick_out_id, issuer, level, target, at, kept_until, version, reason, written_by
+        FROM "${this.#settings.schema}".log WHERE seq > $1 ORDER BY seq LIMIT $2) e`,
+      [cursor, limit],
+      roundTimeoutMs,
+    )
+    const { entries } = rows[0] as { entries: string }
+    return (JSON.parse(entries) as LogRow[]).map(decodeRow)
   }
 
   #applyAll(entries: readonly LogEntry[], now: number, first: number): void {
