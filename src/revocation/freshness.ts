@@ -24,6 +24,7 @@ import type { LogEntry, LogHead, LogRound } from './log.ts'
  * | round     | following         | a replica lags behind the head              | follow, no proof                |
  * | round     | following         | epoch, number or window does not fit        | load (`epoch` `regressed` `sequence`), or begin a new epoch |
  * | round     | following         | the log was never opened                    | proof, once it was absent for as long as a young epoch is waited for |
+ * | round     | following         | the same, but entries of it were read       | load (`epoch`)                  |
  * | entries   | following         | every number accounted for                  | follow, no proof                |
  * | entries   | following         | a number missing                            | load (`sequence`)               |
  * | round     | following         | an entry that cannot be read                | follow, no proof (`entry`)      |
@@ -47,8 +48,10 @@ export interface PartitionState {
   /** Position of an entry that cannot be read, as long as one is there: nothing can be proved by what was read. */
   readonly junk: string | undefined
   readonly proof: Instant | undefined
-  /** Since when the log has been seen absent, without an interruption. */
+  /** Since when the log has been seen absent and empty, without an interruption. */
   readonly absentSince: Instant | undefined
+  /** When it was last seen so. */
+  readonly absentAt: Instant | undefined
   /** Whether this life of the log began in sight of this process, after a log that was absent for long: nothing was lost. */
   readonly isOpenedInSight: boolean
 }
@@ -86,23 +89,48 @@ export const initialPartition: PartitionState = {
   junk: undefined,
   proof: undefined,
   absentSince: undefined,
+  absentAt: undefined,
   isOpenedInSight: false,
 }
 
 /** The epoch of a log that was never opened. */
 export const absentEpoch = ''
 
-function isLongAbsent({ absentSince }: PartitionState, sentAt: Instant): boolean {
-  return absentSince !== undefined && sentAt.monotonicMs - absentSince.monotonicMs >= epochSettleMs
+function isLater(earlier: Instant, later: Instant, ms: number): boolean {
+  const { monotonicMs, wallMs } = earlier
+  return Math.max(later.monotonicMs - monotonicMs, later.wallMs - wallMs) > ms
 }
+
+/**
+ * Whether an absence that was seen before still lasts. Two looks that lie far apart prove nothing about what was in between:
+ * while this process stood still, the log may have been opened and lost again, and another server may be about to write
+ * again what it saw there.
+ */
+function isUnbroken({ absentAt }: PartitionState, sentAt: Instant): boolean {
+  return absentAt !== undefined && !isLater(absentAt, sentAt, epochSettleMs)
+}
+
+function isLongAbsent(state: PartitionState, sentAt: Instant): boolean {
+  const { absentSince } = state
+  return (
+    absentSince !== undefined &&
+    isUnbroken(state, sentAt) &&
+    sentAt.monotonicMs - absentSince.monotonicMs >= epochSettleMs
+  )
+}
+
+const notAbsent = { absentSince: undefined, absentAt: undefined } as const
 
 /** Notes how long the log has been absent, and whether it is opened now after that. */
 function noteAbsence(state: PartitionState, head: LogHead, sentAt: Instant): PartitionState {
-  if (head.epoch === absentEpoch) {
-    return { ...state, absentSince: state.absentSince ?? sentAt, isOpenedInSight: false }
+  if (head.epoch !== absentEpoch) {
+    if (head.epoch === state.epoch) return { ...state, ...notAbsent }
+    return { ...state, ...notAbsent, isOpenedInSight: isLongAbsent(state, sentAt) }
   }
-  if (head.epoch === state.epoch) return { ...state, absentSince: undefined }
-  return { ...state, absentSince: undefined, isOpenedInSight: isLongAbsent(state, sentAt) }
+  // Entries without a head: that log was open a moment ago.
+  if (head.length > 0) return { ...state, ...notAbsent, isOpenedInSight: false }
+  const absentSince = isUnbroken(state, sentAt) ? (state.absentSince ?? sentAt) : sentAt
+  return { ...state, absentSince, absentAt: sentAt, isOpenedInSight: false }
 }
 
 /** Whether no other server can be about to write lost entries again. */
@@ -248,6 +276,8 @@ export function onRound(before: PartitionState, round: LogRound): Step {
   const state = noteAbsence(before, head, sentAt)
   const doubt = doubtAbout(state, head)
   if (head.epoch === absentEpoch && state.epoch === absentEpoch) {
+    // The log was opened, read and lost between two looks at its head: what was read then has to be written again.
+    if (state.cursor !== logStart && head.length === 0) return load(state, 'epoch')
     // What is left in the stream of a log whose head was lost counts, and proves nothing.
     const next = advanced(state, readNumbers(entries, undefined), entries)
     return follow(isSettled(state, head, sentAt) ? { ...next, proof: sentAt } : next, state)

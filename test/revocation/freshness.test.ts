@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { LogEntry, LogHead, LogRound } from '../../src/revocation/log.ts'
 import {
+  absentEpoch,
   addChunk,
   emptyLoad,
   epochSettleMs,
@@ -58,6 +59,7 @@ function loadedTo(seq: number, facts: Partial<PartitionState> = {}): PartitionSt
     junk: undefined,
     proof: { wallMs: 1, monotonicMs: 1 },
     absentSince: undefined,
+    absentAt: undefined,
     isOpenedInSight: false,
     ...facts,
   }
@@ -310,6 +312,69 @@ describe('round', () => {
       }
     },
   )
+})
+
+describe('a log that was never opened', () => {
+  const at = (ms: number) => ({ wallMs: 1_000_000 + ms, monotonicMs: 5_000 + ms })
+  const nothing = headOf(0, { epoch: absentEpoch, createdAt: 0 })
+  const unopened = loadedTo(0, { epoch: absentEpoch, proof: undefined })
+
+  /** Looks at it at each of these moments, and says whether the last look proved something. */
+  function look(moments: readonly number[], head = nothing, state = unopened) {
+    return moments.reduce(
+      (before, ms) => onRound(before, round(head, [], { sentAt: at(ms) })).state,
+      state,
+    )
+  }
+
+  test('is proved empty when it was looked at for 800 ms', () => {
+    expect(look([0, 400, 799]).proof).toBeUndefined()
+    expect(look([0, 400, 800]).proof).toEqual(at(800))
+  })
+
+  test('counts as absent anew where nobody looked for long: it may have been opened and lost meanwhile', () => {
+    const before = look([0, 400, 800])
+    const woken = look([60_000], nothing, before)
+    expect(woken.proof).toEqual(at(800))
+    expect(look([60_000, 60_400, 60_799], nothing, before).proof).toEqual(at(800))
+    expect(look([60_000, 60_400, 60_800], nothing, before).proof).toEqual(at(60_800))
+  })
+
+  test('and a machine that slept has not looked, whatever the monotonic clock says', () => {
+    const asleep = { wallMs: 1_060_800, monotonicMs: 5_900 }
+    const { state } = onRound(look([0, 400, 800]), round(nothing, [], { sentAt: asleep }))
+    expect(state.proof).toEqual(at(800))
+  })
+
+  test('is opened in sight, and proved at once, only where it was looked at until then', () => {
+    const opened = headOf(0, { createdAt: 3_600_000 })
+    const proofAfter = (ms: number) => {
+      const seen = onRound(look([0, 400, 800]), round(opened, [], { sentAt: at(ms) }))
+      expect(seen).toMatchObject({ then: 'load', cause: 'first' })
+      const loaded = onLoaded(seen.state, opened, emptyLoad)
+      return onRound(loaded.state, round(opened, [], { sentAt: at(ms + 25) })).state.proof
+    }
+    expect(proofAfter(1200)).toEqual(at(1225))
+    expect(proofAfter(60_000)).toEqual(at(800))
+  })
+
+  test('was open a moment ago where entries are left in it', () => {
+    const left = { ...nothing, length: 1, newest: '1-0' }
+    const after = look([1200], left, look([0, 400, 800]))
+    expect(look([1600], nothing, after).proof).toEqual(at(800))
+  })
+
+  test('was opened, read and lost between two looks at its head: everything is read, and written, again', () => {
+    const read = round(nothing, entriesOf(1), { sentAt: at(0) })
+    const { state } = onRound(unopened, read)
+    expect(state).toMatchObject({ seq: 1, cursor: '1-0' })
+    const step = onRound(state, round(nothing, [], { sentAt: at(400) }))
+    expect(step).toMatchObject({ then: 'load', cause: 'epoch' })
+    expect(onLoaded(step.state, nothing, emptyLoad)).toMatchObject({
+      then: 'follow',
+      state: { cursor: logStart },
+    })
+  })
 })
 
 describe('freshness', () => {

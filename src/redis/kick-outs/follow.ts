@@ -249,8 +249,9 @@ export class Reader {
 
   async #reopen(): Promise<void> {
     const { log, connection } = this.#deps
+    const keys = log.keysOfPartition(this.#settings.partition)
     const open = connection.run(reopenBudgetMs, async (client) =>
-      openScript(client, log.keysOfPartition(this.#settings.partition), log.opening),
+      openScript(client, keys, { ...log.opening, needs_entries: 1 }),
     )
     await open.catch((error: unknown) => {
       if (!isForbidden(error)) throw error

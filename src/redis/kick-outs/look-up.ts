@@ -21,8 +21,10 @@ import { type LookupReply, lookupScript } from '../scripts/look-up.ts'
 /** One life of a partition's log, as this process saw it. */
 interface Life {
   readonly epoch: string
-  /** When this process first saw it, monotonic. */
+  /** When this process first saw it, or when it began where that was the first life to be seen, monotonic. */
   readonly sinceMs: number
+  /** When it was last seen, monotonic. */
+  seenMs: number
   futureToldAt: number
   futureSinceMs: number
 }
@@ -50,6 +52,7 @@ export class Lookup {
   readonly #connection: CommandConnection
   readonly #log: RevocationLog
   readonly #budgetMs: number
+  readonly #isFollowed: boolean
   readonly #onLoss: (partition: number) => void
   readonly #lives = new Map<number, Life>()
   #inspectedConnection = 0
@@ -57,13 +60,17 @@ export class Lookup {
   #away: UnavailableError | undefined
   #isProbing = false
 
-  /** @param onLoss - called where a look-up finds that a log lost its state */
+  /**
+   * @param isFollowed - whether this process follows the log all the time, so that a look at it is never long ago
+   * @param onLoss - called where a look-up finds that a log lost its state
+   */
   constructor(
     connection: CommandConnection,
     log: RevocationLog,
-    budgetMs: number,
+    { budgetMs, isFollowed }: { budgetMs: number; isFollowed: boolean },
     onLoss: (partition: number) => void,
   ) {
+    this.#isFollowed = isFollowed
     this.#onLoss = onLoss
     this.#connection = connection
     this.#log = log
@@ -217,8 +224,8 @@ export class Lookup {
   }
 
   /** How long from now on "not revoked" does not count: other processes may still be writing lost entries again. */
-  #doubtMs(partition: number, { epoch, toldAt, now }: LookupReply): number {
-    const life = this.noteEpoch(partition, epoch)
+  #doubtMs(partition: number, { epoch, createdAt, toldAt, now }: LookupReply): number {
+    const life = this.noteEpoch(partition, epoch, now - createdAt)
     // A moment in the future was written by a primary whose clock was ahead. It counts from when it was first seen.
     if (toldAt > now && life.futureToldAt !== toldAt) {
       life.futureToldAt = toldAt
@@ -229,24 +236,42 @@ export class Lookup {
   }
 
   /**
-   * Notes in which life this process saw a log. A log that it has always seen in one life is as good as old, and so is one
-   * that was opened after it was absent for long; one that was never opened has to stay absent for a while.
+   * Notes in which life this process saw a log. The first life that it sees is as old as the log says; one that was opened
+   * after the log was absent for long lost nothing, and is as good as old; any other has to last for a while, and so has the
+   * absence of one that was never opened.
    */
-  noteEpoch(partition: number, epoch: string): Life {
-    const known = this.#lives.get(partition)
-    if (known?.epoch === epoch) return known
+  noteEpoch(partition: number, epoch: string, ageMs: number): Life {
     const nowMs = performance.now()
-    const wasLongAbsent = known?.epoch === absentEpoch && nowMs - known.sinceMs >= epochSettleMs
-    const isOld = epoch !== absentEpoch && (!known || wasLongAbsent)
+    const known = this.#lives.get(partition)
+    const isUnbroken = known !== undefined && !this.#isForgotten(known, nowMs)
+    if (isUnbroken && known.epoch === epoch) {
+      known.seenMs = nowMs
+      return known
+    }
     const life = {
       epoch,
-      sinceMs: isOld ? Number.NEGATIVE_INFINITY : nowMs,
+      sinceMs: this.#beganMs(isUnbroken, known, epoch, ageMs),
+      seenMs: nowMs,
       futureToldAt: 0,
       futureSinceMs: 0,
     }
     this.#lives.set(partition, life)
     if (known && known.epoch !== absentEpoch) this.#onLoss(partition)
     return life
+  }
+
+  #beganMs(isUnbroken: boolean, known: Life | undefined, epoch: string, ageMs: number): number {
+    const nowMs = performance.now()
+    if (epoch === absentEpoch) return nowMs
+    if (!known) return nowMs - Math.max(0, ageMs)
+    const wasAbsentForLong =
+      isUnbroken && known.epoch === absentEpoch && nowMs - known.sinceMs >= epochSettleMs
+    return wasAbsentForLong ? Number.NEGATIVE_INFINITY : nowMs
+  }
+
+  /** A log that was seen absent, and then not looked at for long, may have been opened and lost in between. */
+  #isForgotten({ epoch, seenMs }: Life, nowMs: number): boolean {
+    return this.#isFollowed && epoch === absentEpoch && nowMs - seenMs > epochSettleMs
   }
 
   /** Once per connection: an evicting Redis forgets kick-outs without a word. */

@@ -110,7 +110,7 @@ export class RevocationLog {
   async open(): Promise<void> {
     await this.#connection.inspect(writeBudgetMs)
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
-      openScript(client, this.keysOfPartition(0), this.opening),
+      openScript(client, this.keysOfPartition(0), { ...this.opening, needs_entries: 0 }),
     )
     this.#openedConnection = this.#connection.connectionNumber
   }

@@ -82,10 +82,11 @@ export class RedisRevocations implements AuditedRevocations {
     lendEvents(this, this.#emit)
     this.#log = options.log ?? new RevocationLog(connection, settings)
     this.#history = new History(connection, this.#log)
-    this.#lookup = new Lookup(connection, this.#log, settings.lookupTimeoutMs, (partition) => {
+    const isFollowed = settings.mode === 'replica'
+    const limits = { budgetMs: settings.lookupTimeoutMs, isFollowed }
+    this.#lookup = new Lookup(connection, this.#log, limits, (partition) => {
       // A process that follows the log notices the loss there.
-      if (settings.mode === 'lookup')
-        this.#emit({ type: 'revocations.gap', partition, cause: 'epoch' })
+      if (!isFollowed) this.#emit({ type: 'revocations.gap', partition, cause: 'epoch' })
     })
     this.#denylist = new Denylist(this.#clock)
     this.#reassertion = new Reassertion(
@@ -307,7 +308,10 @@ export class RedisRevocations implements AuditedRevocations {
 
   #onPartition(partition: number, { epoch }: PartitionState): void {
     // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
-    if (epoch !== undefined) this.#lookup.noteEpoch(partition, epoch)
+    if (epoch !== undefined) {
+      const { now = 0, createdAt = 0 } = this.#heads.get(partition) ?? {}
+      this.#lookup.noteEpoch(partition, epoch, now - createdAt)
+    }
     if (this.#report().state === 'live') this.#failure = undefined
     const { state } = this.#noteState()
     if (state !== 'starting') this.#settle()

@@ -4,6 +4,8 @@ import { basicPrelude } from './prelude.ts'
 export interface LookupReply {
   /** Empty for a log that was never opened. */
   readonly epoch: string
+  /** When that life of the log began, milliseconds by its clock. */
+  readonly createdAt: number
   /** When lost entries were last written to the log again, milliseconds by its clock; 0 for never. */
   readonly toldAt: number
   /** The log's clock, milliseconds. */
@@ -21,7 +23,7 @@ export interface LookupReply {
  */
 export const lookupScript = defineScript({
   name: 'lookup',
-  version: 2,
+  version: 3,
   isAllowedWhenFull: true,
   keys: ['servers_key'],
   arguments: [
@@ -35,7 +37,7 @@ export const lookupScript = defineScript({
   ],
   prelude: basicPrelude,
   lua: `
-local head = redis.call('HMGET', string.sub(servers_key, 1, -8) .. 'meta', 'epoch', 'told_at', 'partitions')
+local head = redis.call('HMGET', string.sub(servers_key, 1, -8) .. 'meta', 'epoch', 'told_at', 'partitions', 'created_at')
 if head[3] and head[3] ~= partitions then return redis.error_reply('KICKOUTPARTITIONS ' .. head[3]) end
 if tonumber(retention_ms) > tonumber(redis.call('HGET', servers_key, '#retention_ms') or '0') then
   redis.call('HSET', servers_key, '#retention_ms', retention_ms)
@@ -44,12 +46,15 @@ local values = {}
 for index, key in ipairs({ token_key, session_key, subject_key, client_key, everyone_key }) do
   values[index] = key ~= '' and redis.call('GET', key)
 end
-return { head[1] or '', head[2] or '0', int(clock()), values }
+return { head[1] or '', head[2] or '0', int(clock()), values, head[4] or '0' }
 `,
   parse(reply): LookupReply {
-    const [epoch, toldAt, now, values] = reply as [string, string, string, (string | null)[]]
+    const [epoch, toldAt, now, values, createdAt] = reply as [
+      string, string, string, (string | null)[], string,
+    ] // prettier-ignore
     return {
       epoch,
+      createdAt: Number(createdAt),
       toldAt: Number(toldAt),
       now: Number(now),
       values: values.map((value) => value ?? undefined),

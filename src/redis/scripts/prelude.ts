@@ -33,6 +33,8 @@ local function open_log(new_epoch, partitions, retention_ms, now)
     end
     redis.call('HSET', meta_key, 'created_at', int(now), 'partitions', partitions, 'format', 2,
       'seq', int(seq), 'first', int(seq + 1), 'retention_ms', int(wanted))
+    -- Its entries are older than this life of it: servers that hold lost ones may be about to write them again.
+    if seq > 0 then redis.call('HSET', meta_key, 'told_at', int(now)) end
     return nil, wanted
   end
   local held = redis.call('HMGET', meta_key, 'partitions', 'created_at', 'told_at', 'retention_ms', 'raised_at', 'retention_before')

@@ -105,3 +105,15 @@ describe('46 servers that only look up', () => {
     return { events, ask }
   }
 })
+
+test('a process that first sees a log in its youth accepts nothing yet: others may be writing again what it lost', async () => {
+  const { server, revocations } = await start()
+  await server.client().flushall()
+  // A new kick-out opens the log before those that hold the lost ones have noticed.
+  await revocations.kickOut({ subject: 'another' }, { confirmTimeoutMs: 0 })
+  const early = closing(redisRevocations(template(server), { issuer, mode: 'lookup' }))
+  const claims = claimsOf('u1')
+  await expect(Promise.resolve(early.check(claims))).rejects.toMatchObject({ status: 503 })
+  await early.ready()
+  expect(await early.check(claims)).toEqual({ revoked: false })
+})
