@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runInThisContext } from 'node:vm'
 import { expect, test } from '@jest/globals'
 import {
   absentEpoch,
@@ -39,12 +40,15 @@ function readModel(): (name: string, facts: Facts) => number {
   const toScript = (body: string): string =>
     body.replace(/[A-Za-z_]\w*/g, (word) => (names.has(word) ? `${word}()` : `facts.${word}`))
   const lines = defines.map(([name, body]) => `const ${name} = () => Number(${toScript(body)})`)
-  const table = [...names].map((name) => `${name}`).join(', ')
-  const script = `let facts\n${lines.join('\n')}\nreturn [{ ${table} }, (given) => { facts = given }]`
-  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the model is ours, and this is what walks it
-  const [questions, assume] = (
-    new Function(script) as () => [Record<string, () => number>, (facts: Facts) => void]
-  )()
+  const script = [
+    '(() => { let facts',
+    ...lines,
+    `return [{ ${[...names].join(', ')} }, (given) => { facts = given }] })()`,
+  ].join('\n')
+  const [questions, assume] = runInThisContext(script) as [
+    Record<string, () => number>,
+    (facts: Facts) => void,
+  ]
   return (name, facts) => {
     assume({ ...facts, LIMIT: limit })
     const value = questions[name]?.()
@@ -80,9 +84,7 @@ function* combine(values: Readonly<Record<string, readonly number[]>>): Generato
   const names = Object.keys(values)
   const indexes = names.map(() => 0)
   for (;;) {
-    yield Object.fromEntries(
-      names.map((name, place) => [name, values[name]![indexes[place]!]!]),
-    ) as Facts
+    yield Object.fromEntries(names.map((name, place) => [name, values[name]![indexes[place]!]!]))
     let place = 0
     while (place < names.length && ++indexes[place]! >= values[names[place]!]!.length) {
       indexes[place++] = 0
@@ -276,7 +278,7 @@ test('round: the model decides as the code does, and moves on as it does', () =>
         limit,
         isJunkGone: facts['r_junk_gone'] === 1,
       })
-      const outcome = outcomeOf({ ...step, state } as Step, before)
+      const outcome = outcomeOf({ ...step, state }, before)
       compare('round', facts, ask('ROUND', facts), outcome)
       if (outcome === 'FOLLOW' || outcome === 'PROOF') {
         const moved = [state.seq, state.cursor, state.junk ?? '']

@@ -216,8 +216,14 @@ export class Lookup {
     )
     const head = ask(noNames).catch(async (error: unknown) => {
       if (!isMoving(error)) throw error
-      const meta = await client.hmget(this.#log.keys.meta(partition), 'epoch', 'told_at')
-      return { epoch: meta[0] ?? absentEpoch, toldAt: Number(meta[1] ?? 0), now: Date.now() }
+      const key = this.#log.keys.meta(partition)
+      const [epoch, toldAt, createdAt] = await client.hmget(key, 'epoch', 'told_at', 'created_at')
+      return {
+        epoch: epoch ?? absentEpoch,
+        createdAt: Number(createdAt ?? 0),
+        toldAt: Number(toldAt ?? 0),
+        now: Date.now(),
+      }
     })
     const [found, known] = await Promise.all([values, head])
     return { ...known, values: found.map((value) => value ?? undefined) }
