@@ -28,11 +28,12 @@ export class Worker {
     module: string,
     config: object,
     nodeArgs: readonly string[] = [],
+    environment: Readonly<Record<string, string>> = {},
   ): Promise<Worker> {
     const child = fork(fileURLToPath(new URL(module, import.meta.url)), [JSON.stringify(config)], {
       execArgv: ['--import', 'tsx', ...nodeArgs],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env: { ...process.env, NODE_ENV: 'production' },
+      env: { ...process.env, NODE_ENV: 'production', ...environment },
     })
     const { pid } = child
     if (pid === undefined) throw new Error(`${module} could not be started`)
