@@ -27,9 +27,9 @@ export interface PostgresPoolClient {
    * @param destroy - `true`: the connection is closed instead of used again
    */
   release(destroy?: boolean): void
-  /** Of an event emitter, as the clients of `pg` are: `error` is told while nothing is asked. */
+  /** Of `pg`: a connection that is lost while it is lent says so by the event `error`. */
   on?(event: 'error', listener: () => void): unknown
-  off?(event: 'error', listener: () => void): unknown
+  removeListener?(event: 'error', listener: () => void): unknown
 }
 
 /** A `pg` Pool, or anything with its `query` and `connect`. It stays the caller's: it is never ended here. */

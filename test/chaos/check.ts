@@ -209,14 +209,24 @@ class Checker {
       )
     )
       return false
-    if ((this.#refreshes.get(token.session) ?? []).some(({ status }) => status === 400))
-      return false
+    if (this.#hasThief(token.session)) return false
     return !this.#faults.some(
       (fault) =>
         fault.isClock === true &&
         (fault.target === 'store' || fault.target === request.server) &&
         fault.from <= request.to &&
         fault.to + recoveryMs >= token.from,
+    )
+  }
+
+  /** Whether a superseded refresh token was used: that may end the session, whatever the answer was. */
+  #hasThief(session: string): boolean {
+    const refreshes = this.#refreshes.get(session) ?? []
+    const superseded = new Set(
+      refreshes.filter(({ returned }) => returned !== undefined).map(({ presented }) => presented),
+    )
+    return refreshes.some(
+      ({ status, presented }) => status === 400 || (status !== 200 && superseded.has(presented)),
     )
   }
 

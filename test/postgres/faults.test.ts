@@ -379,3 +379,31 @@ test('a standby proves nothing; promoted, it gets what it missed from the server
   expect(await isOut(booted, 'replicated')).toBe(true)
   await postgres.server.restart()
 }, 90_000)
+
+test('a PostgreSQL that is killed while it works on a command ends no process of ours', async () => {
+  const schema = await postgres.schema()
+  const server = await startReadyServer({ schema })
+  const stranger = await openStranger()
+  await stranger.query(`BEGIN; LOCK TABLE ${schema}.log, ${schema}.meta IN ACCESS EXCLUSIVE MODE`)
+  const waiting = expectUnavailable(server.revocations.kickOut({ subject: 'u1' }))
+  await waitUntil(
+    async () => {
+      const rows = await postgres.server.ask(
+        `SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%kick_out%'`,
+      )
+      return rows.length > 0
+    },
+    { what: 'the kick-out to wait for the lock' },
+  )
+  await postgres.server.kill()
+  await waiting
+  await postgres.server.restart()
+  await waitUntil(
+    async () =>
+      server.revocations.kickOut({ subject: 'u1' }).then(
+        () => true,
+        () => false,
+      ),
+    { what: 'a kick-out after the restart', timeoutMs: 15_000 },
+  )
+})

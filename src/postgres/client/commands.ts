@@ -85,7 +85,8 @@ export class Commands {
   async #once(name: string, values: readonly unknown[], budgetMs: number): Promise<unknown[]> {
     if (this.#closed) throw new Error('closed')
     const client = await this.#connect(budgetMs)
-    client.on?.('error', ignoreLoss)
+    // A pool listens to a connection while it is idle. One that is lost while it is lent would end the process.
+    client.on?.('error', ignore)
     const deadlineMs = performance.now() + budgetMs
     let isSound = false
     try {
@@ -107,7 +108,7 @@ export class Commands {
       if (isMissing(error)) this.#isChecked = false
       throw error
     } finally {
-      client.off?.('error', ignoreLoss)
+      if (isSound) client.removeListener?.('error', ignore)
       client.release(!isSound)
     }
   }
@@ -138,9 +139,9 @@ export class Commands {
   }
 }
 
-/** A connection that is lost between two statements tells so by an event, which unheard would end the process. */
-function ignoreLoss(): void {
-  // The next statement on it fails.
+/** The query under way fails by itself. */
+function ignore(): void {
+  // Nothing else is to be done.
 }
 
 function isShutdown(error: unknown): boolean {

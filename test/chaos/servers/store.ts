@@ -48,6 +48,6 @@ export function revocationsOf(
 export function storeOf(config: ServerConfig): ReturnType<typeof redisStore> {
   const { retentionSeconds, minReplicas, partitions } = config
   return config.place.kind === 'postgres'
-    ? (postgresStore(poolOf(config), { retentionSeconds }))
+    ? postgresStore(poolOf(config), { retentionSeconds })
     : redisStore(redisOf(config), { retentionSeconds, minReplicas, partitions })
 }

@@ -38,6 +38,8 @@ export class Worker {
     const { pid } = child
     if (pid === undefined) throw new Error(`${module} could not be started`)
     watchProcess(pid)
+    // What is asked of a process that has just died fails here; `ended` says so below.
+    child.on('error', () => undefined)
     const answers: Answers = new Map()
     const ended = new Promise<void>((resolve) => {
       child.once('exit', () => {
@@ -68,6 +70,7 @@ export class Worker {
   }
 
   async ask<Value>(question: string, argument?: unknown): Promise<Value> {
+    if (!this.#child.connected) throw new Error('the process has ended')
     const id = this.#asked++
     return new Promise<Value>((resolve, reject) => {
       this.#answers.set(id, { resolve, reject })
