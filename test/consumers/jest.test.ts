@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { readPage } from '../support/documentation.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
 import { makeProject, NODES, nodeOf, OPTIONAL_PEERS, type Project } from './support/project.ts'
 
@@ -29,12 +30,19 @@ describe.each(JESTS)('Jest $jest, Express $express', (packages) => {
     })
   })
 
+  beforeAll(async () => {
+    const page = readPage('docs/commonjs-and-jest.md')
+    const [, sample] = /^```javascript\n([^]*?)^```/m.exec(page) ?? []
+    if (sample === undefined) throw new Error('docs/commonjs-and-jest.md shows no test')
+    await project.write('documented.test.js', sample)
+  })
+
   test.each(NODES)('on Node %s', async (version) => {
     const printed = await project.node(['node_modules/jest/bin/jest.js', '--ci', '--runInBand'], {
       node: nodes.get(version)!,
       env: { REDIS_URL: redis.url },
     })
-    expect(printed).toMatch(/Test Suites: 4 passed, 4 total/)
+    expect(printed).toMatch(/Test Suites: 5 passed, 5 total/)
     expect(printed).not.toMatch(/did not exit|force exited/)
   })
 })
