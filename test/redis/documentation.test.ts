@@ -205,6 +205,24 @@ test('deploy: the probes, and an end without a lost request', async () => {
   })
 }, 60_000)
 
+test('deploy: an end before it was ever ready', async () => {
+  await onFreePorts(1, async (port) => {
+    const sample = start('docs/deploy.md', '/readyz', {
+      replace: {
+        'https://login.example.com': login.url,
+        'redis://redis.internal:6379': 'redis://127.0.0.1:1',
+        'listen(3001)': `listen(${port})`,
+        '}, 5000)': '}, 50)',
+      },
+    })
+    const base = `http://127.0.0.1:${port}`
+    await untilListening(sample, `${base}/livez`)
+    expect((await fetch(`${base}/readyz`)).status).toBe(503)
+    sample.process.kill('SIGTERM')
+    expect(await sample.ended()).toBe(0)
+  })
+}, 60_000)
+
 test('migrating: what an old denylist holds is kicked out', async () => {
   const admin = server.client()
   await admin.set('denylist:token-1', '1', 'EX', 600)

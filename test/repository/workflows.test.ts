@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 
@@ -26,8 +26,15 @@ describe.each(readdirSync(folder))('%s', (name) => {
   })
 })
 
-test('CONTRIBUTING.md names scripts that there are', () => {
+test('CONTRIBUTING.md names files and scripts that there are', () => {
   const text = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8')
+  const files = [...text.matchAll(/`((?:src|test|docs|bench)\/[\w./-]+)`/g)].map(
+    ([, path = '']) => path,
+  )
+  expect(files.length).toBeGreaterThan(10)
+  // `npm run docs` writes that folder.
+  const tracked = files.filter((path) => !path.startsWith('docs/api/'))
+  expect(tracked.filter((path) => !existsSync(join(root, path)))).toEqual([])
   const run = [...text.matchAll(/\bnpm run (\w[\w:-]*)/g)].map(([, script = '']) => script)
   expect(run.length).toBeGreaterThan(5)
   expect(run.filter((script) => !(script in scripts))).toEqual([])
