@@ -89,6 +89,29 @@ function dpopFigures({ proofs, store }) {
   ]
 }
 
+function elsewhereFigures({ introspection, machines, logout }) {
+  return [
+    [
+      'elsewhere.introspection',
+      'opaque tokens reused: requests/s against the same guard with JWTs',
+      ratio(introspection.perGuard, 'kickout-introspection', 'kickout'),
+      atLeast(0.95),
+    ],
+    [
+      'elsewhere.logout',
+      'from a logout token sent to the last of three servers refusing, p99, ms',
+      logout.p99,
+      atMost(50),
+    ],
+    [
+      'elsewhere.machines',
+      'client_credentials grants/s against oidc-provider',
+      ratio(machines, 'kickout', 'oidc-provider'),
+      atLeast(2),
+    ],
+  ]
+}
+
 function latencyFigures({ inForce }) {
   return [
     [
@@ -147,6 +170,7 @@ const figuresOfScenario = {
   cold: coldFigures,
   refresh: refreshFigures,
   dpop: dpopFigures,
+  elsewhere: elsewhereFigures,
   latency: latencyFigures,
   check: checkFigures,
   boot: bootFigures,

@@ -5,6 +5,7 @@ export const scenarioNames = [
   'cold',
   'refresh',
   'dpop',
+  'elsewhere',
   'latency',
   'check',
   'boot',

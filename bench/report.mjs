@@ -14,6 +14,8 @@ const baselines = {
   nothing: 'do-nothing',
   floor: 'the floor',
   'express-oauth2-jwt-bearer-dpop': 'the peer',
+  'oidc-provider': 'the peer',
+  kickout: 'JWTs',
 }
 
 function raceTable(race, labels, baseline) {
@@ -67,6 +69,19 @@ const sections = {
       '## DPoP: a known token and a new proof (ES256) with each request',
       raceTable(proofs, guardLabels, 'express-oauth2-jwt-bearer-dpop'),
       `A replay store in memory with ${count(entries)} ids: of ${count(claims)} more ${count(refused)} were 503, and memory grew by ${growthMegabytes.toFixed(1)} MB.`,
+    ].join('\n\n')
+  },
+  elsewhere({ introspection, machines, logout }) {
+    const moments = [logout.p50, logout.p99, logout.max].map((ms) => ms.toFixed(1))
+    return [
+      '## Opaque tokens: 200 reused',
+      raceTable(introspection.perGuard, guardLabels, 'kickout'),
+      `The introspection endpoint was asked ${count(introspection.asked)} times.`,
+      '## client_credentials grants, ES256, one Redis',
+      raceTable(machines, issuerLabels, 'oidc-provider'),
+      '## From a logout token sent to the last of three servers refusing',
+      `${count(logout.logoutsPerSecond)} logouts/s, ${count(logout.requestsPerSecond)} other requests/s, one Redis.`,
+      table(['logouts', 'p50, ms', 'p99, ms', 'max, ms'], [[count(logout.samples), ...moments]]),
     ].join('\n\n')
   },
   latency({ kickOutsPerSecond, requestsPerSecond, ...moments }) {

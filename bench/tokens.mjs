@@ -57,8 +57,8 @@ export function claimsOf(index) {
   }
 }
 
-export async function makeToken(key, claims) {
-  const header = { alg: key.algorithm, typ: 'at+jwt', kid: key.kid }
+export async function makeToken(key, claims, typ = 'at+jwt') {
+  const header = { alg: key.algorithm, typ, kid: key.kid }
   const input = `${base64url(header)}.${base64url(claims)}`
   const signature = await signAsync('sha256', Buffer.from(input), {
     key: key.privateKey,

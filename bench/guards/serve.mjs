@@ -3,14 +3,17 @@ import { answer } from '../processes/child.mjs'
 import { listen } from '../processes/listen.mjs'
 
 const applied = new Map()
+const appliedTo = new Map()
 
 answer({
   /** The same app for everybody: one middleware, one route, a small JSON answer. */
   async start({ name, ...config }) {
     const { guard } = await import(`./${name}.mjs`)
     const guarded = await guard(config)
-    guarded.revocations?.onKickOut(({ kickOutId }) => {
-      applied.set(kickOutId, Number(process.hrtime.bigint()) / 1e6)
+    guarded.revocations?.onKickOut(({ kickOutId, id }) => {
+      const now = Number(process.hrtime.bigint()) / 1e6
+      applied.set(kickOutId, now)
+      appliedTo.set(id, now)
     })
     const app = express()
     app.use(guarded.middleware)
@@ -22,4 +25,6 @@ answer({
   },
   /** When each kick-out came into force in this process, by its id. */
   applied: () => applied,
+  /** The same by the user or session that was kicked out. */
+  appliedTo: () => appliedTo,
 })

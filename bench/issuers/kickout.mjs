@@ -1,16 +1,27 @@
 import { randomBytes } from 'node:crypto'
 import express from 'express'
-import { createIssuer } from 'express-kickout/issuer'
+import { createIssuer, hashClientSecret } from 'express-kickout/issuer'
 import { redisStore } from 'express-kickout/redis'
 import { Redis } from 'ioredis'
 
-export function issuer({ issuer: iss, audience, scope, privateJwk, redisPort, secret }) {
+/** @param machine - `{ clientId, secret }`, where a machine is to get tokens; without it there are no clients */
+export function issuer({ issuer: iss, audience, scope, privateJwk, redisPort, secret, machine }) {
   const issuing = createIssuer({
     issuer: iss,
     audience,
     signingKeys: [privateJwk],
     refreshTokenSecret: [secret ?? randomBytes(32).toString('base64url')],
     store: redisStore(new Redis(redisPort)),
+    ...(machine && {
+      clients: [
+        {
+          clientId: machine.clientId,
+          secretHashes: [hashClientSecret(machine.secret)],
+          grants: ['client_credentials'],
+          scopes: [scope],
+        },
+      ],
+    }),
   })
   const app = express()
   app.use(issuing.router)

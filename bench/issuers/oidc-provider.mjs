@@ -18,7 +18,7 @@ export function issuer({ redisPort, ...config }) {
 }
 
 /** A provider on an adapter. */
-export function providerOn(adapter, { issuer: iss, audience, scope, privateJwk }) {
+export function providerOn(adapter, { issuer: iss, audience, scope, privateJwk, machine }) {
   const resourceServer = {
     audience,
     scope,
@@ -28,7 +28,22 @@ export function providerOn(adapter, { issuer: iss, audience, scope, privateJwk }
   }
   const provider = new Provider(iss, {
     adapter,
-    clients: [client],
+    clients: [
+      client,
+      ...(machine
+        ? [
+            {
+              client_id: machine.clientId,
+              client_secret: machine.secret,
+              grant_types: ['client_credentials'],
+              redirect_uris: [],
+              response_types: [],
+              id_token_signed_response_alg: 'ES256',
+              scope,
+            },
+          ]
+        : []),
+    ],
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     jwks: { keys: [privateJwk] },
     scopes: ['offline_access', scope],
@@ -36,6 +51,7 @@ export function providerOn(adapter, { issuer: iss, audience, scope, privateJwk }
     rotateRefreshToken: true,
     ttl: { Grant: 2_592_000, RefreshToken: 604_800, AccessToken: 600 },
     features: {
+      clientCredentials: { enabled: machine !== undefined },
       devInteractions: { enabled: false },
       resourceIndicators: {
         enabled: true,

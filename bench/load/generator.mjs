@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { answer } from '../processes/child.mjs'
 import { pressWithAutocannon } from './autocannon.mjs'
 import { floodWithGarbage } from './garbage.mjs'
+import { grantAsFastAsPossible } from './grant.mjs'
 import { pressWithProofs } from './proofs.mjs'
 import { refreshAsFastAsPossible, refreshEach } from './refresh.mjs'
 import { pressSteadily } from './steady.mjs'
@@ -27,5 +28,6 @@ answer({
   pressWithProofs,
   refresh: refreshAsFastAsPossible,
   refreshEach,
+  grant: grantAsFastAsPossible,
   flood: floodWithGarbage,
 })
