@@ -1,5 +1,6 @@
 import type { Emit, IssuerEvent, SessionEndReason } from '../events.ts'
 import type { AuditedRevocations } from '../revocation/revocations.ts'
+import type { ClientChecks } from './client-checks.ts'
 import type { SessionRecord } from './sessions/session-store.ts'
 import type { IssuerKeys } from './keys/signing-keys.ts'
 import type { IssuerSettings } from './options.ts'
@@ -13,6 +14,7 @@ export interface IssuerContext extends IssuerSettings {
   readonly revocations: AuditedRevocations
   readonly emit: Emit<IssuerEvent>
   readonly proofs: Proofs
+  readonly clientChecks: ClientChecks
   readonly requests: RequestsUnderWay
   readonly keys: IssuerKeys
   readonly counters: IssuerCounters

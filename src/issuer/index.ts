@@ -7,6 +7,7 @@ import type {
   KickOutResult,
 } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
+import { ClientChecks } from './client-checks.ts'
 import type { IssuerContext } from './context.ts'
 import { readCookie } from './http/cookie.ts'
 import { RequestsUnderWay } from './http/requests-under-way.ts'
@@ -140,9 +141,12 @@ function toKeys({ keySource, issuer }: IssuerSettings, emit: Emit<IssuerEvent>):
 export function createIssuer(options: IssuerOptions): Issuer {
   const settings = readSettings(options)
   const emit = emitterOf(settings.onEvent)
+  const shared = settings.store.revocations(settings.issuer)
+  const revocations = revocationsOfIssuer(shared, settings.issuer)
   const context: IssuerContext = {
     ...settings,
-    revocations: revocationsOfIssuer(settings.store.revocations(settings.issuer), settings.issuer),
+    revocations,
+    clientChecks: new ClientChecks(async (claims) => revocations.checkNow(claims)),
     emit,
     keys: toKeys(settings, emit),
     storeClock: new StoreClock(),

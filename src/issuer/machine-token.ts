@@ -39,7 +39,7 @@ async function livingClaims(
 ): Promise<AccessTokenClaims> {
   let claims = made
   for (let round = 0; round < maxRounds; round++) {
-    const verdict = await context.revocations.checkNow(claims)
+    const verdict = await context.clientChecks.ask(claims)
     if (!verdict.revoked) return claims
     const iat = Math.floor(verdict.at / 1000) + 1
     const waitMs = iat * 1000 - Date.now()
