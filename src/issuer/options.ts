@@ -105,6 +105,11 @@ export interface IssuerOptions {
   replay?: ReplayStore
   /** Keeps refresh tokens in a cookie that no script can read. */
   cookie?: CookieOptions
+  /**
+   * The page of your application that signs people in, published in the metadata as `authorization_endpoint`. The issuer itself
+   * has none. Clients of the MCP SDK refuse metadata without it, those of machines included.
+   */
+  authorizationEndpoint?: string
   /** Origins of web pages that may call this issuer, exactly as browsers send them. */
   allowedOrigins?: string[]
   /** Receives logins, refreshes, refusals and ends of sessions; never a token. */
@@ -127,6 +132,7 @@ const optionNames = [
   'clients',
   'replay',
   'cookie',
+  'authorizationEndpoint',
   'allowedOrigins',
   'onEvent',
 ] as const satisfies readonly (keyof IssuerOptions)[]
@@ -161,6 +167,7 @@ export interface IssuerSettings {
   readonly cookie: CookieSettings | undefined
   /** The issuer's own origin and those allowed: from where state may be changed in cookie mode. */
   readonly ownOrigin: string
+  readonly authorizationEndpoint: string | undefined
   readonly allowedOrigins: ReadonlySet<string>
   readonly onEvent: ((event: IssuerEvent) => void) | undefined
 }
@@ -202,6 +209,21 @@ function readAccessTokenTtl(options: IssuerOptions, store: SessionStore): number
     )
   }
   return ttl
+}
+
+/** @see RFC 6749 §3.1 */
+function readAuthorizationEndpoint(value: unknown): string | undefined {
+  const text = readString(where, 'authorizationEndpoint', value)
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url && isSecureUrl(url) && !text.includes('#') && url.username + url.password === '') {
+    return text
+  }
+  throw optionError(
+    where,
+    'authorizationEndpoint',
+    'must be an https: URL without fragment or password (http: only on a loopback host)',
+  )
 }
 
 function readOrigins(value: unknown): ReadonlySet<string> {
@@ -305,6 +327,7 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
     }),
     cookie: readCookieSettings(options.cookie, issuer),
     ownOrigin: origin,
+    authorizationEndpoint: readAuthorizationEndpoint(options.authorizationEndpoint),
     allowedOrigins: readOrigins(options.allowedOrigins),
     onEvent: readFunction(where, 'onEvent', options.onEvent),
   }

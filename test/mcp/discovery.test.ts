@@ -8,7 +8,14 @@ import {
   requireAuth,
   requireScope,
 } from '../../src/index.ts'
+import {
+  createIssuer,
+  generateSigningKey,
+  hashClientSecret,
+  memoryStore,
+} from '../../src/issuer/index.ts'
 import { listen } from '../support/http-client.ts'
+import { waitUntil } from '../support/wait.ts'
 import { Waiting } from './mcp-sdk.ts'
 import { type OidcServer, startOidcServer } from './oidc-server.ts'
 import { sdkV1 } from './sdk-v1.ts'
@@ -84,6 +91,69 @@ async function openStage(sdk: typeof sdkV1, oidc: OidcServer) {
 }
 
 describe.each([sdkV1, sdkV2Sessions, sdkV2Stateless])('$name', (sdk) => {
+  test('a machine that knows only the URL and its secret finds our issuer, and is out after a kick-out', async () => {
+    const secret = 'a secret of a client, thirty-two bytes'
+    const login = express()
+    const loginServer = await listen(login)
+    const app = express()
+    const server = await listen(app)
+    const url = `${server.url}/mcp`
+    const issuer = createIssuer({
+      issuer: loginServer.url,
+      audience: url,
+      signingKeys: [await generateSigningKey('ES256')],
+      refreshTokenSecret: 's'.repeat(32),
+      store: memoryStore(),
+      authorizationEndpoint: `${loginServer.url}/sign-in`,
+      clients: [
+        {
+          clientId: 'assistant',
+          secretHashes: [hashClientSecret(secret)],
+          grants: ['client_credentials'],
+          scopes: ['notes:read'],
+        },
+      ],
+    })
+    login.use(issuer.router)
+    const metadata = protectedResourceMetadata({
+      resource: url,
+      authorizationServers: [loginServer.url],
+      scopesSupported: ['notes:read'],
+    })
+    const guard = requireAuth({
+      issuer: loginServer.url,
+      audience: url,
+      revocations: issuer.revocations,
+      resourceMetadataUrl: metadata.url,
+      challengeScope: 'notes:read',
+    })
+    app.use(metadata)
+    const stop = sdk.serve(app, [guard, requireScope('notes:read'), cutOnKickOut()], new Waiting())
+    app.use(authErrorHandler())
+    closing.push(async () => {
+      await stop()
+      await Promise.all([server.close(), loginServer.close(), guard.close(), issuer.close()])
+    })
+    const client = sdk.client(url, {
+      authProvider: sdk.machine({
+        clientId: 'assistant',
+        clientSecret: secret,
+        expectedIssuer: loginServer.url,
+      }),
+    })
+    closing.push(async () => client.close())
+    await client.connect()
+    expect(await client.whoami()).toEqual({ subject: 'assistant', scopes: ['notes:read'] })
+    await client.openStream()
+    const { ended } = client.streams
+    await issuer.kickOut({ client: 'assistant' })
+    await waitUntil(() => client.streams.ended > ended, { what: 'the end of the stream' })
+    // The SDK gets another token at once, unless the client is `disabled`.
+    const before = client.answers.length
+    expect(await client.whoami()).toEqual({ subject: 'assistant', scopes: ['notes:read'] })
+    expect(client.answers.slice(before).map(({ status }) => status)).toContain(401)
+  })
+
   test('a client that knows only the URL finds the issuer, signs in, calls a tool, and after a kick-out is asked to sign in', async () => {
     const oidc = await startOidcServer()
     closing.push(async () => oidc.close())

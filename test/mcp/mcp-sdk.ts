@@ -45,6 +45,8 @@ export interface McpSdk {
   /** Serves MCP at `/mcp` behind these handlers. */
   serve(app: Express, handlers: RequestHandler[], waiting: Waiting): () => Promise<void>
   client(url: string, setup: ClientSetup): McpClient
+  /** The SDK's `OAuthClientProvider` of a machine. */
+  machine(options: { clientId: string; clientSecret: string; expectedIssuer: string }): unknown
 }
 
 /** Calls of the tool `wait`: how many there are, and the way to let them end. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import express, { type RequestHandler } from 'express'
 import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js'
+import { ClientCredentialsProvider } from '@modelcontextprotocol/sdk/client/auth-extensions.js'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -50,6 +51,8 @@ export const sdkV1: McpSdk = {
       await Promise.all([...sessions.values()].map(async (transport) => transport.close()))
     }
   },
+
+  machine: (options) => new ClientCredentialsProvider(options),
 
   client(url, setup) {
     const watched = watchedFetch(setup)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import express, { type RequestHandler } from 'express'
 import {
   Client,
+  ClientCredentialsProvider,
   type OAuthClientProvider,
   StreamableHTTPClientTransport,
 } from '@modelcontextprotocol/client'
@@ -99,6 +100,8 @@ export const sdkV2Sessions: McpSdk = {
     }
   },
 
+  machine: (options) => new ClientCredentialsProvider(options),
+
   client: (url, setup) => makeClient(url, setup, { client: new Client(about), listens: false }),
 }
 
@@ -112,6 +115,8 @@ export const sdkV2Stateless: McpSdk = {
     app.all('/mcp', ...handlers, express.json(), async (req, res) => answer(req, res, req.body))
     return async () => handler.close()
   },
+
+  machine: (options) => new ClientCredentialsProvider(options),
 
   client: (url, setup) =>
     makeClient(url, setup, {

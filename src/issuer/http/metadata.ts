@@ -20,6 +20,9 @@ export function toMetadata(settings: IssuerSettings): Record<string, unknown> {
   const proving = methods.filter((method) => method !== 'none')
   return {
     issuer: settings.issuer,
+    ...(settings.authorizationEndpoint !== undefined && {
+      authorization_endpoint: settings.authorizationEndpoint,
+    }),
     token_endpoint: tokenEndpointOf(settings.issuer),
     revocation_endpoint: `${base}/revoke`,
     ...(clients.mayIntrospect && {

@@ -44,3 +44,21 @@ test('names client secrets only where a client has one', () => {
     'client_secret_post',
   ])
 })
+
+test('names the sign-in of the application where it is given, and refuses what is no address', () => {
+  const given = { issuer: 'https://login.example.com', audience, signingKeys: [signingKey] }
+  const settingsWith = (authorizationEndpoint: string) =>
+    readSettings({ ...given, refreshTokenSecret: secret, authorizationEndpoint })
+  expect(toMetadata(settingsWith('https://example.com/sign-in?from=app'))).toMatchObject({
+    authorization_endpoint: 'https://example.com/sign-in?from=app',
+    response_types_supported: [],
+  })
+  for (const wrong of [
+    '/sign-in',
+    'http://example.com/a',
+    'https://example.com/#a',
+    'https://u:p@a.b/',
+  ]) {
+    expect(() => settingsWith(wrong)).toThrow(/"authorizationEndpoint" must be an https: URL/)
+  }
+})
