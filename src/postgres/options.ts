@@ -97,7 +97,7 @@ export interface PostgresRevocationsOptions extends PostgresStoreOptions {
   lookupTimeoutMs?: number
 }
 
-/** What `schemaSql` is given. */
+/** What `postgresKeyStore` takes. */
 export interface PostgresKeyStoreOptions extends KeyStoreOptions {
   /**
    * The schema of the other stores; the keys lie in one beside it, whose name ends in `_keys`.
@@ -107,6 +107,7 @@ export interface PostgresKeyStoreOptions extends KeyStoreOptions {
   schema?: string
 }
 
+/** What `schemaSql` is given. */
 export interface SchemaOptions {
   /**
    * The schema that the tables lie in.
