@@ -68,7 +68,10 @@ export class Reassertion {
     let batch: Promise<void>[] = []
     for await (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
       if (this.#isSuperseded(partition, sinceMs)) return
-      batch.push(this.#log.republish(revocation, remainingMs))
+      const write = this.#log.republish(revocation, remainingMs)
+      // One that fails while others are still being collected, or after a later load has taken over, would end the process.
+      write.catch(() => undefined)
+      batch.push(write)
       if (batch.length < batchSize) continue
       await Promise.all(batch)
       batch = []

@@ -1,0 +1,46 @@
+import { expect, test } from '@jest/globals'
+import { systemClock } from '../../src/clock.ts'
+import { Denylist } from '../../src/revocation/denylist.ts'
+import { Reassertion } from '../../src/revocation/reassertion.ts'
+import type { Revocation } from '../../src/revocation/revocation.ts'
+import { waitUntil } from '../support/wait.ts'
+
+const issuer = 'https://login.example.com'
+
+function revocationOf(id: string): Revocation {
+  return { kickOutId: id, issuer, level: 'subject', id, at: 1000, until: 4e12 }
+}
+
+test('a write that fails after a later load has taken over ends no process', async () => {
+  const unhandled: unknown[] = []
+  const note = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', note)
+  try {
+    const denylist = new Denylist(systemClock)
+    for (const id of ['u1', 'u2', 'u3']) denylist.apply(revocationOf(id), 600_000, false)
+    let asked = 0
+    let failed = 0
+    const reassertion: Reassertion = new Reassertion(
+      {
+        async republish() {
+          // The first write is under way when a later load takes over.
+          if (++asked === 1) reassertion.close()
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          failed++
+          throw new Error('The node of the slot is not known')
+        },
+        partitionOf: () => 0,
+        isForbidden: () => false,
+      },
+      denylist,
+    )
+    reassertion.begin(0, performance.now())
+    await waitUntil(() => failed >= 1, { what: 'the write to fail' })
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(asked).toBe(1)
+    expect(unhandled).toEqual([])
+  } finally {
+    process.off('unhandledRejection', note)
+  }
+})
