@@ -68,4 +68,6 @@ export const thoroughSteps = (jestArguments) => [
   [['consumer tests', ...jest('consumers', ...jestArguments)]],
   [['build', ...npm('build')]],
   [['browser tests', ...jest('browser', ...jestArguments)]],
+  [['model', ...npm('model')]],
+  [['chaos', ...npm('chaos', '--', '--minutes', '2', '--seed', '1')]],
 ]
