@@ -24,7 +24,7 @@ export type GuardEvent =
       /** How long fetching them took, discovery included. Absent where nothing was fetched: keys that were given. */
       readonly durationMs?: number
       /** Keys that were left out, with the reason. */
-      readonly dropped: readonly { readonly kid: string | undefined; readonly why: string }[]
+      readonly dropped: readonly { readonly kid: string | undefined; readonly reason: string }[]
     })
   | (EventOf<'jwks.failed'> & {
       /** Whose keys. */
@@ -73,7 +73,7 @@ export type RevocationsEvent =
       /** The partition whose log did not continue. */
       readonly partition: number
       /** What gave it away: `epoch`, `failover`, `regressed`, `sequence`, `entry`, `window`. */
-      readonly cause: string
+      readonly reason: string
     })
   | KickOutPublished
   | KickOutFailed

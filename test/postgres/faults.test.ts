@@ -215,7 +215,7 @@ test('kick-outs survive a restore to an earlier point', async () => {
     { what: 'the lost ones to be written again' },
   )
   const causes = witness.events.flatMap((event) =>
-    event.type === 'revocations.gap' ? [event.cause] : [],
+    event.type === 'revocations.gap' ? [event.reason] : [],
   )
   expect(causes).toContain('regressed')
   await untilLive(witness)

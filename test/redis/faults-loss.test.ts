@@ -49,7 +49,7 @@ test.each([
       expect(await node.ask('u1')).toMatchObject({ status: 200 })
     }
     const causes = nodes.flatMap(({ events }) =>
-      events.flatMap((event) => (event.type === 'revocations.gap' ? [event.cause] : [])),
+      events.flatMap((event) => (event.type === 'revocations.gap' ? [event.reason] : [])),
     )
     expect(causes.length).toBeGreaterThan(0)
     // Once it is whole again nobody reads it over and over.

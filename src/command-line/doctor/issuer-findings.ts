@@ -98,7 +98,7 @@ async function keyFindings(document: unknown): Promise<Finding[]> {
 async function whyUnfit(jwk: JWK): Promise<string> {
   const sound = { kty: 'OKP', crv: 'Ed25519', kid: 'doctor', x: soundX }
   const { dropped } = await importJwks({ keys: [sound, jwk] }, new Set(supportedAlgorithms))
-  return dropped[0]?.why ?? 'it is not fit'
+  return dropped[0]?.reason ?? 'it is not fit'
 }
 
 /** A point on the curve: the public key of RFC 8037, appendix A.2. */

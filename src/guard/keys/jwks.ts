@@ -89,7 +89,7 @@ function identityOf(jwk: JWK): string {
 /** A key that was left out of a set, and why: for the operator who wonders about a token that is refused. */
 export interface DroppedKey {
   readonly kid: string | undefined
-  readonly why: string
+  readonly reason: string
 }
 
 /** Makes a key of a JWK. One that is unfit is left out alone, and says why. */
@@ -169,7 +169,7 @@ export async function importJwks(
     const kid: unknown = jwks[index]?.kid
     const why = typeof key === 'string' ? key : keys.has(key.identity) ? 'it is there twice' : ''
     if (typeof key === 'string' || why !== '')
-      dropped.push({ kid: typeof kid === 'string' ? kid.slice(0, 128) : undefined, why })
+      dropped.push({ kid: typeof kid === 'string' ? kid.slice(0, 128) : undefined, reason: why })
     else keys.set(key.identity, key)
   })
   if (keys.size === 0) throw new JwksRefused('has no key that is fit for the accepted algorithms')

@@ -248,7 +248,7 @@ export class PostgresRevocations implements AuditedRevocations {
         if (this.#report().state === 'live') this.#failure = undefined
         if (this.#noteState().state !== 'starting') this.#settle()
       },
-      onGap: (cause) => this.#emit({ type: 'revocations.gap', partition: 0, cause }),
+      onGap: (cause) => this.#emit({ type: 'revocations.gap', partition: 0, reason: cause }),
       onLoaded: (sinceMs) => this.#reassertion.begin(0, sinceMs),
       onFailure: (error) => this.#onFailure(error),
     })

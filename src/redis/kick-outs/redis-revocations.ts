@@ -86,7 +86,7 @@ export class RedisRevocations implements AuditedRevocations {
     const limits = { budgetMs: settings.lookupTimeoutMs, isFollowed }
     this.#lookup = new Lookup(connection, this.#log, limits, (partition) => {
       // A process that follows the log notices the loss there.
-      if (!isFollowed) this.#emit({ type: 'revocations.gap', partition, cause: 'epoch' })
+      if (!isFollowed) this.#emit({ type: 'revocations.gap', partition, reason: 'epoch' })
     })
     this.#denylist = new Denylist(this.#clock)
     this.#reassertion = new Reassertion(
@@ -299,7 +299,7 @@ export class RedisRevocations implements AuditedRevocations {
       onGap: (partition, cause) => {
         // A primary that hung and woke up acknowledges writes until somebody tells it that it is none any more.
         if (cause === 'failover') this.#connection.reconnect()
-        this.#emit({ type: 'revocations.gap', partition, cause })
+        this.#emit({ type: 'revocations.gap', partition, reason: cause })
       },
       onLoaded: (partition, sinceMs) => this.#reassertion.begin(partition, sinceMs),
       onFailure: (error) => this.#onFailure(error),

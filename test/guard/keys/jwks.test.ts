@@ -47,7 +47,7 @@ test.each([
   expect(keys.map(({ kid }) => kid)).toEqual([rsa.kid])
   const { kid } = { ...ec, ...changes } as { kid: unknown }
   expect(dropped).toEqual([
-    { kid: typeof kid === 'string' ? kid : undefined, why: expect.stringMatching(/^its? /) },
+    { kid: typeof kid === 'string' ? kid : undefined, reason: expect.stringMatching(/^its? /) },
   ])
   await expect(importJwks({ keys: [{ ...ec, ...changes }] }, algorithms)).rejects.toThrow(
     'no key that is fit',
@@ -101,7 +101,7 @@ test('one kid twice: unfit and identical keys go first, and different ones that 
   )
   expect(keys.map(({ kid }) => kid)).toEqual([ec.kid, ec.kid])
   expect(dropped).toEqual([
-    { kid: ec.kid, why: 'it is there twice' },
-    { kid: ec.kid, why: 'its "use" or "key_ops" is not for verifying' },
+    { kid: ec.kid, reason: 'it is there twice' },
+    { kid: ec.kid, reason: 'its "use" or "key_ops" is not for verifying' },
   ])
 })

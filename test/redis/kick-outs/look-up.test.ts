@@ -75,7 +75,7 @@ describe('46 servers that only look up', () => {
     await server.client().flushall()
     expect((await other.ask('u1')).answer).toBe(503)
     expect(other.events).toContainEqual(
-      expect.objectContaining({ type: 'revocations.gap', cause: 'epoch' }),
+      expect.objectContaining({ type: 'revocations.gap', reason: 'epoch' }),
     )
     // The process that wrote the kick-out follows the log, and writes it again.
     await waitUntil(async () => (await other.ask('u1')).answer === 200, {
