@@ -89,7 +89,7 @@ function run({ name, model, switches, isPlanted }) {
   // Weak fairness: what can always happen does happen. In the rotation all tokens are used up at some time.
   const search = isLiveness ? ['-a', '-f'] : model === 'rotation' ? ['-E'] : []
   rmSync(join(folder, `${model}.pml.trail`), { force: true })
-  const { stdout } = spawnSync('./pan', ['-m400000', '-w25', ...search], here)
+  const { stdout } = spawnSync(join(folder, 'pan'), ['-m400000', '-w25', ...search], here)
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
   const errors = Number(/errors: (\d+)/.exec(stdout)?.[1] ?? Number.NaN)
   const states = Number(/(\d+) states, stored/.exec(stdout)?.[1] ?? 0)

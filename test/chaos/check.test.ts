@@ -74,7 +74,7 @@ const lives = [life('api-1'), life('api-2'), life('login-1')]
 const claims = (...events: ChaosEvent[]): string[] =>
   check([...lives, ...events], settings).map(({ claim }) => claim)
 
-describe('C1 a kicked-out token', () => {
+describe('claim C1: a kicked-out token', () => {
   test('may be let in for as long as a proof may be old, and no longer', () => {
     expect(claims(token(), kickOut(10_000), request(12_000))).toEqual([])
     expect(claims(token(), kickOut(10_000), request(12_001))).toEqual(['C1'])
@@ -122,7 +122,7 @@ describe('C1 a kicked-out token', () => {
   })
 })
 
-describe('C1 a loss of state', () => {
+describe('claim C1: a loss of state', () => {
   const wipe = fault(15_000, 15_010, { loss: 'wipe' })
   const out = [token(), kickOut(10_000)]
 
@@ -161,7 +161,7 @@ describe('C1 a loss of state', () => {
   })
 })
 
-describe('C2 refresh tokens', () => {
+describe('claim C2: refresh tokens', () => {
   test('have one successor, which a retry gets again', () => {
     const first = refresh(10_000, { presented: 0, returned: 1 })
     expect(claims(token(), first, refresh(10_100, { presented: 0, returned: 1 }))).toEqual([])
@@ -197,14 +197,14 @@ describe('C2 refresh tokens', () => {
   })
 })
 
-test('C3 a token made by a refresh after the kick-out of its user is never let in', () => {
+test('claim C3: a token made by a refresh after the kick-out of its user is never let in', () => {
   const later = token({ id: 't2', by: 'refresh', from: 10_500, to: 10_510 })
   const late = request(13_000, { token: 't2' })
   expect(claims(token(), later, kickOut(10_000), late)).toEqual(['C3'])
   expect(claims(token({ from: 10_200, to: 10_210 }), later, kickOut(10_000), late)).toEqual([])
 })
 
-describe('C4 our failures', () => {
+describe('claim C4: our failures', () => {
   const away = fault(9000, 30_000)
 
   test('are a 503 without a challenge and with Retry-After', () => {
@@ -229,7 +229,7 @@ describe('C4 our failures', () => {
   })
 })
 
-describe('C5 outside of faults', () => {
+describe('claim C5: outside of faults', () => {
   test('everybody is served, within a second', () => {
     expect(claims(token(), request(10_000, { status: 503, hasRetryAfter: true }))).toEqual(['C5'])
     expect(claims(token(), request(10_000, { status: 0 }))).toEqual(['C5'])
@@ -250,7 +250,7 @@ describe('C5 outside of faults', () => {
   })
 })
 
-test('C6 all servers are live five seconds after the last fault', () => {
+test('claim C6: all servers are live five seconds after the last fault', () => {
   const recovery = (to: number, isLive = true): ChaosEvent => ({
     type: 'recovery',
     from: 10_000,
@@ -262,7 +262,7 @@ test('C6 all servers are live five seconds after the last fault', () => {
   expect(claims(recovery(15_000, false))).toEqual(['C6'])
 })
 
-describe('C7 a stream', () => {
+describe('claim C7: a stream', () => {
   const stream = (to: number | undefined): StreamEvent => ({
     type: 'stream',
     token: 't1',
