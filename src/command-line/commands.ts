@@ -73,7 +73,7 @@ export const commands: readonly Command[] = [
   {
     words: ['keys', 'rotate'],
     summary: 'have the next key of the key store published, and then used by every issuer process',
-    options: ['issuer', 'alg', 'publish-ahead', 'redis', 'prefix'],
+    options: ['issuer', 'alg', 'publish-ahead', 'redis', 'prefix', ...postgres],
     load: async () => (await import('./key-rotation.ts')).rotateKeys,
   },
   {

@@ -3,13 +3,13 @@ import { StoredSigningKeys } from '../issuer/keys/stored-signing-keys.ts'
 import type { KeyStore, SigningAlgorithm, StoredKey } from '../key-store/key-store.ts'
 import { rotationDefaults, signingAlgorithms } from '../key-store/key-store.ts'
 import { KeysRefused } from '../key-store/seal.ts'
-import { textOf, wholeNumberOf } from './arguments.ts'
+import { type Given, textOf, wholeNumberOf } from './arguments.ts'
 import type { Invocation } from './commands.ts'
 import { variables } from './environment.ts'
 import { refusal, storeFailure, usageError } from './failure.ts'
 import { readId } from './kick-out.ts'
 import { momentText } from './output.ts'
-import { assertFitting, findAddress, loadPeer, placeOf } from './store.ts'
+import { assertFitting, findAddress, loadPeer, placeOf, type StoreAddress } from './store.ts'
 
 /**
  * How long this command leaves older keys published, milliseconds. The issuers know how long their tokens live and take keys
@@ -63,13 +63,45 @@ async function readKeys(store: KeyStore, issuer: string): Promise<readonly Store
   )
 }
 
-/** Opens the key store, works with it, and closes it. */
+/** Key stores on one database, each with its settings. */
+interface KeyStores {
+  open(settings: KeyStoreSettings): KeyStore
+  close(): Promise<void>
+}
+
+async function onRedis({ url }: StoreAddress, given: Given): Promise<KeyStores> {
+  const { connectToRedis } = await loadPeer('ioredis', async () => import('./redis-client.ts'))
+  const { redisKeyStore } = await import('../redis/index.ts')
+  const prefix = textOf(given, 'prefix')
+  // A Cluster is recognised by one of its nodes; the client serves as a template.
+  const connection = await connectToRedis(url)
+  return {
+    open: (settings) =>
+      redisKeyStore(connection.client, { ...settings, ...(prefix !== undefined && { prefix }) }),
+    async close() {
+      connection.close()
+      await Promise.resolve()
+    },
+  }
+}
+
+async function onPostgres({ url }: StoreAddress, given: Given): Promise<KeyStores> {
+  const { endPool, openPool } = await loadPeer('pg', async () => import('./postgres-store.ts'))
+  const { postgresKeyStore } = await import('../postgres/index.ts')
+  const schema = textOf(given, 'schema')
+  const pool = openPool(url)
+  return {
+    open: (settings) =>
+      postgresKeyStore(pool, { ...settings, ...(schema !== undefined && { schema }) }),
+    close: async () => endPool(pool),
+  }
+}
+
+/** Works with a key store, and closes it. */
 async function withKeyStore<Result>(
-  open: (settings: KeyStoreSettings) => KeyStore,
-  settings: KeyStoreSettings,
+  store: KeyStore,
   use: (store: KeyStore) => Promise<Result>,
 ): Promise<Result> {
-  const store = open(settings)
   try {
     return await use(store)
   } finally {
@@ -82,30 +114,27 @@ export async function rotateKeys(invocation: Invocation): Promise<boolean> {
   const { given, environment, output } = invocation
   const issuer = readId(given, 'issuer') ?? environment.issuer
   if (issuer === undefined) throw usageError('--issuer is missing: the option "issuer" of yours')
-  const address = findAddress(invocation, ['redis'])
-  if (!address)
-    throw usageError(`no store is named: set ${variables.redisUrl}, or pass --redis URL`)
+  const address = findAddress(invocation)
+  if (!address) {
+    throw usageError(
+      `no store is named: set ${variables.redisUrl} or ${variables.postgresUrl}, or pass --redis URL or --postgres URL`,
+    )
+  }
   assertFitting(given, address)
   const encryptionKey = readEncryptionKeys(invocation)
   const asked = readAlgorithm(invocation)
   const ahead = wholeNumberOf(given, 'publish-ahead', { min: 0, max: maxAheadSeconds })
   const publishAheadMs = (ahead ?? rotationDefaults.publishAheadSeconds) * 1000
-  const { connectToRedis } = await loadPeer('ioredis', async () => import('./redis-client.ts'))
-  const { redisKeyStore } = await import('../redis/index.ts')
-  const prefix = textOf(given, 'prefix')
   const place = placeOf(address)
   try {
-    // A Cluster is recognised by one of its nodes; the client serves as a template.
-    const connection = await connectToRedis(address.url)
-    const open = (settings: KeyStoreSettings) =>
-      redisKeyStore(connection.client, { ...settings, ...(prefix !== undefined && { prefix }) })
+    const stores = await (address.kind === 'redis' ? onRedis : onPostgres)(address, given)
     try {
-      const before = await withKeyStore(open, { encryptionKey }, async (store) =>
+      const before = await withKeyStore(stores.open({ encryptionKey }), async (store) =>
         readKeys(store, issuer),
       )
       const algorithm = asked ?? algorithmOf(before)
       const rules = { publishAheadMs, keepMs, everyMs: undefined }
-      const keys = new StoredSigningKeys(issuer, open({ encryptionKey, algorithm }), rules, {
+      const keys = new StoredSigningKeys(issuer, stores.open({ encryptionKey, algorithm }), rules, {
         clock: systemClock,
         emit: () => undefined,
       })
@@ -118,7 +147,7 @@ export async function rotateKeys(invocation: Invocation): Promise<boolean> {
       )
       return true
     } finally {
-      connection.close()
+      await stores.close()
     }
   } catch (error) {
     if (error instanceof TypeError) throw usageError(error.message)

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { Client, Pool } from 'pg'
-import { postgresRevocations, postgresStore, schemaSql } from '../../src/postgres/index.ts'
+import { createIssuer } from '../../src/issuer/index.ts'
+import {
+  postgresKeyStore,
+  postgresRevocations,
+  postgresStore,
+  schemaSql,
+} from '../../src/postgres/index.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { waitUntil } from '../support/wait.ts'
 import { runCommand } from './support/built-command.ts'
@@ -112,6 +118,27 @@ test('kick-out, kick-outs, sessions, servers and status work as on Redis', async
     retention_seconds: 90_000,
     kick_outs: { kept: 2 },
   })
+})
+
+test('keys rotate has the next key stored', async () => {
+  const encryptionKey = 'a key of thirty-two bytes or more, for tests only'
+  const issuer = stage.closing(
+    createIssuer({
+      issuer: issuerName,
+      audience: 'https://api.example.com',
+      keyStore: postgresKeyStore(pool, { encryptionKey }),
+      refreshTokenSecret: 'a secret of thirty-two bytes or more, for tests only',
+      store: postgresStore(pool),
+    }),
+  )
+  await issuer.ready()
+  const env = { KICKOUT_POSTGRES_URL: server.url, KICKOUT_ENCRYPTION_KEY: encryptionKey }
+  const args = ['keys', 'rotate', '--issuer', issuerName, '--json']
+  const ran = await runCommand(args, { env })
+  expect(ran).toMatchObject({ exitCode: 0, stderr: '' })
+  expect(ran.json()).toMatchObject({ alg: 'ES256', published_before: 1 })
+  const next = (await runCommand(args, { env })).json()
+  expect(next).toMatchObject({ published_before: 2 })
 })
 
 test('the doctor names what is wrong', async () => {

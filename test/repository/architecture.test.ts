@@ -83,6 +83,7 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
         ['command-line/store.ts', 'command-line'],
         ['command-line/key-rotation.ts', 'command-line'],
         ['command-line/key-rotation.ts', 'redis/index.ts'],
+        ['command-line/key-rotation.ts', 'postgres/index.ts'],
         ['command-line/postgres-schema.ts', 'command-line/postgres-store.ts'],
         ['command-line/doctor/doctor.ts', 'command-line'],
         ['command-line/doctor/doctor.ts', 'postgres/options.ts'],
