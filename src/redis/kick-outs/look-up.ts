@@ -81,20 +81,21 @@ export class Lookup {
    * While Redis does not answer, one look-up at a time goes on asking it; all others are refused at once. Otherwise each
    * request would wait for the whole budget, and the first ones after an outage would find a queue.
    *
+   * @param patienceMs - how long to wait for "not revoked" to count, where the log is young
    * @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state
    */
-  async check(claims: AccessTokenClaims): Promise<RevocationVerdict> {
-    if (this.#away === undefined) return this.#lookUp(claims)
+  async check(claims: AccessTokenClaims, patienceMs = 0): Promise<RevocationVerdict> {
+    if (this.#away === undefined) return this.#lookUp(claims, patienceMs)
     if (this.#isProbing) throw copyOf(this.#away)
     this.#isProbing = true
     try {
-      return await this.#lookUp(claims)
+      return await this.#lookUp(claims, patienceMs)
     } finally {
       this.#isProbing = false
     }
   }
 
-  async #lookUp(claims: AccessTokenClaims): Promise<RevocationVerdict> {
+  async #lookUp(claims: AccessTokenClaims, patienceMs: number): Promise<RevocationVerdict> {
     const failed = 'The look-up in Redis failed'
     let answers
     try {
@@ -128,6 +129,10 @@ export class Lookup {
     }
     const verdict = isRevoked(claims, { of: () => known }, systemClock)
     if (!verdict.revoked && doubtMs > 0) {
+      if (doubtMs <= patienceMs) {
+        await pause(doubtMs)
+        return this.#lookUp(claims, patienceMs - doubtMs)
+      }
       throw new UnavailableError(
         'revocations',
         'Redis has lost its state: other servers may still be writing kick-outs again',
@@ -148,8 +153,12 @@ export class Lookup {
       await this.#inspect(writeBudgetMs)
       await Promise.all(
         Array.from({ length: partitions }, async (_, partition) => {
-          const { doubtMs } = await this.#ask(partition, '', {}, writeBudgetMs)
-          if (doubtMs > 0) await pause(doubtMs)
+          // A log that is opened meanwhile is young once more.
+          for (;;) {
+            const { doubtMs } = await this.#ask(partition, '', {}, writeBudgetMs)
+            if (doubtMs <= 0) return
+            await pause(doubtMs)
+          }
         }),
       )
     } catch (error) {

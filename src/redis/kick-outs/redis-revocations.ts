@@ -39,6 +39,8 @@ import { Lookup } from './look-up.ts'
 import { RevocationLog } from './publish.ts'
 import type { RevocationsSettings } from '../options.ts'
 
+/** How long a check at once waits for a young log. It is more than the log has to be old. */
+const settlePatienceMs = 1000
 /** How long a request waits for the copy of a process that has just started. */
 const startPatienceMs = 250
 
@@ -126,7 +128,7 @@ export class RedisRevocations implements AuditedRevocations {
 
   async checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict> {
     const verdict = isRevoked(claims, this.#denylist, systemClock)
-    return verdict.revoked ? verdict : this.#lookup.check(claims)
+    return verdict.revoked ? verdict : this.#lookup.check(claims, settlePatienceMs)
   }
 
   async kickOut(target: KickOutTarget, options: KickOutOptions = {}): Promise<KickOutResult> {
