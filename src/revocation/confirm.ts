@@ -8,6 +8,8 @@ export interface ServerReport {
   readonly seq: number
   /** How old its proof of freshness may become, milliseconds: for so long it may accept tokens by what it knew. */
   readonly maxStalenessMs: number
+  /** How much younger than the report its last proof may be, milliseconds; 0 where each proof comes with a report. */
+  readonly betweenReportsMs?: number
   readonly epoch: string
 }
 
@@ -60,8 +62,8 @@ const unknown: Reached = { servers: Number.NaN, confirmed: 0, unconfirmed: [] }
  * than its proof of freshness lasts. A paused server wakes up within that time and answers from memory. Its last proof may
  * be younger than its last report, by as much as lies between two reports.
  */
-export function mayAccept({ ageMs, maxStalenessMs }: ServerReport): boolean {
-  return ageMs <= Math.max(liveWithinMs, maxStalenessMs + beatEveryMs(maxStalenessMs))
+export function mayAccept({ ageMs, maxStalenessMs, betweenReportsMs = 0 }: ServerReport): boolean {
+  return ageMs <= Math.max(liveWithinMs, maxStalenessMs + betweenReportsMs)
 }
 
 /**

@@ -45,7 +45,7 @@ test('F14 S4 S16 a failover that loses an acknowledged kick-out: it is refused o
     expect(await server.ask('lost')).toMatchObject({ status: 401 })
     await untilProvedAgain(server, healMs)
     expect(await server.ask('lost')).toMatchObject({ status: 401 })
-    expect(server.events).toContainEqual(expect.objectContaining({ cause: 'failover' }))
+    expect(server.events).toContainEqual(expect.objectContaining({ reason: 'failover' }))
   }
   await waitUntil(async () => (await b.admin.xlen(stream)) >= 2, { what: 'it to be written' })
   const looking = startNode(cleanup, b.server, { mode: 'lookup' })

@@ -130,8 +130,10 @@ export class Lookup {
     const verdict = isRevoked(claims, { of: () => known }, systemClock)
     if (!verdict.revoked && doubtMs > 0) {
       if (doubtMs <= patienceMs) {
-        await pause(doubtMs)
-        return this.#lookUp(claims, patienceMs - doubtMs)
+        // An absent log has to be looked at while it is waited for, see `#isForgotten`.
+        const waitMs = Math.min(doubtMs, epochSettleMs / 4)
+        await pause(waitMs)
+        return this.#lookUp(claims, patienceMs - waitMs)
       }
       throw new UnavailableError(
         'revocations',

@@ -1,4 +1,4 @@
-import type { ServerReport } from '../../revocation/confirm.ts'
+import { beatEveryMs, type ServerReport } from '../../revocation/confirm.ts'
 import { defineScript } from './define-script.ts'
 import { basicPrelude } from './prelude.ts'
 
@@ -46,6 +46,7 @@ return servers
         stalenessMs: Number(stalenessMs),
         seq: Number(seq),
         maxStalenessMs: Number(maxStalenessMs),
+        betweenReportsMs: beatEveryMs(Number(maxStalenessMs)),
         epoch,
       }
     }),
