@@ -9,6 +9,7 @@ import {
   readString,
 } from '../options.ts'
 import { keyStoreOptionNames, type KeyStoreOptions } from '../key-store/sealed-key-store.ts'
+import { readServerName } from '../revocation/server-id.ts'
 import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 
 /** One answer of PostgreSQL. */
@@ -95,6 +96,11 @@ export interface PostgresRevocationsOptions extends PostgresStoreOptions {
    * @defaultValue 150
    */
   lookupTimeoutMs?: number
+  /**
+   * The service that this process belongs to, at most 40 letters, digits, dots, dashes and underscores. Its id in
+   * `unconfirmed` and in the list of servers begins with it. The host's name by default.
+   */
+  name?: string
 }
 
 /** What `postgresKeyStore` takes. */
@@ -141,6 +147,7 @@ export interface RevocationsSettings extends StoreSettings {
   readonly whenStale: 'lookup' | 'reject' | 'accept'
   readonly issuer: string | undefined
   readonly lookupTimeoutMs: number
+  readonly name: string | undefined
 }
 
 const storeNames = ['schema', 'retentionSeconds', 'onEvent', 'pollMs', 'listen'] as const
@@ -150,6 +157,7 @@ const revocationsNames = [
   'whenStale',
   'issuer',
   'lookupTimeoutMs',
+  'name',
 ] as const
 
 const minStalenessMs = 250
@@ -225,6 +233,7 @@ export function readRevocationsSettings(
       postgresDefaults.whenStale,
     ),
     issuer: readString(where, 'issuer', options.issuer),
+    name: readServerName(where, options.name),
     lookupTimeoutMs: readNumber(where, 'lookupTimeoutMs', options.lookupTimeoutMs, {
       fallback: postgresDefaults.lookupTimeoutMs,
       min: 1,

@@ -9,6 +9,7 @@ import {
   readNumber,
   readString,
 } from '../options.ts'
+import { readServerName } from '../revocation/server-id.ts'
 import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 
 /** An ioredis client, version 5 or 6. It is a template: connections of our own are made after it. */
@@ -82,6 +83,11 @@ export interface RedisRevocationsOptions extends RedisLayoutOptions {
    * @defaultValue 'lookup'
    */
   whenStale?: 'lookup' | 'reject' | 'accept'
+  /**
+   * The service that this process belongs to, at most 40 letters, digits, dots, dashes and underscores. Its id in
+   * `unconfirmed` and in the list of servers begins with it. The host's name by default.
+   */
+  name?: string
   /** The issuer meant by targets that name none. */
   issuer?: string
   /**
@@ -163,6 +169,7 @@ export interface RevocationsSettings extends LayoutSettings {
   readonly whenStale: 'lookup' | 'reject' | 'accept'
   readonly issuer: string | undefined
   readonly lookupTimeoutMs: number
+  readonly name: string | undefined
   readonly readFrom: 'primary' | 'replica'
 }
 
@@ -182,6 +189,7 @@ const revocationsNames = [
   'issuer',
   'lookupTimeoutMs',
   'readFrom',
+  'name',
 ] as const
 
 /** The partition is two bytes of a refresh token. */
@@ -299,6 +307,7 @@ export function readRevocationsSettings(
       fallback: redisDefaults.lookupTimeoutMs,
       min: 1,
     }),
+    name: readServerName(where, options.name),
     readFrom: readChoice(
       where,
       'readFrom',

@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto'
-import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, instantOf } from '../../clock.ts'
 import type { RevocationsState } from '../../events.ts'
@@ -17,6 +15,7 @@ import {
   type PartitionState,
   type Step,
 } from '../../revocation/freshness.ts'
+import { newServerId } from '../../revocation/server-id.ts'
 import type { LogEntry, LogHead } from '../../revocation/log.ts'
 import type { Revocation } from '../../revocation/revocation.ts'
 import { assertSchema, writeBudgetMs } from '../client/commands.ts'
@@ -69,7 +68,7 @@ export interface ReaderDeps {
  * is lost costs time, and proves nothing.
  */
 export class Reader {
-  readonly serverId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
+  readonly serverId: string
   readonly #pool: PostgresPool
   readonly #settings: RevocationsSettings
   readonly #deps: ReaderDeps
@@ -82,6 +81,7 @@ export class Reader {
   #running: Promise<void> | undefined
 
   constructor(pool: PostgresPool, settings: RevocationsSettings, deps: ReaderDeps) {
+    this.serverId = newServerId(settings.name)
     this.#pool = pool
     this.#settings = settings
     this.#deps = deps

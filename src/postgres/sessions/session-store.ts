@@ -226,7 +226,7 @@ export class PostgresSessionStore implements SessionStore {
 
   #shared(issuer: string): PostgresRevocations {
     this.#revocations ??= new PostgresRevocations(
-      { ...postgresDefaults, ...this.#settings, issuer },
+      { ...postgresDefaults, ...this.#settings, issuer, name: undefined },
       { pool: this.#pool, commands: this.#commands, log: this.#log },
     )
     return this.#revocations

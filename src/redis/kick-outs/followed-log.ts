@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto'
-import { hostname } from 'node:os'
 import type { Clock } from '../../clock.ts'
 import type { RevocationsState } from '../../events.ts'
 import {
@@ -9,6 +7,7 @@ import {
   initialPartition,
   type PartitionState,
 } from '../../revocation/freshness.ts'
+import { newServerId } from '../../revocation/server-id.ts'
 import type { Revocation } from '../../revocation/revocation.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
@@ -24,6 +23,8 @@ export interface FollowedLogDeps {
   readonly connection: CommandConnection
   readonly log: RevocationLog
   readonly readFrom: 'primary' | 'replica'
+  /** The service that this process belongs to. */
+  readonly name: string | undefined
   readonly clock: Clock
   /** Whether this process checks tokens, so that kick-outs have to wait for it. */
   readonly isServer: () => boolean
@@ -40,7 +41,7 @@ export interface FollowedLogDeps {
 
 /** The log as this process follows it: a reader for each partition, and the proof that all of them together make. */
 export class FollowedLog {
-  readonly serverId = `${hostname().slice(0, 40)}-${randomBytes(6).toString('hex')}`
+  readonly serverId: string
   readonly #deps: FollowedLogDeps
   readonly #maxStalenessMs: number
   readonly #partitions: PartitionState[]
@@ -50,6 +51,7 @@ export class FollowedLog {
   #provedAtWallMs = Number.NEGATIVE_INFINITY
 
   constructor(maxStalenessMs: number, deps: FollowedLogDeps) {
+    this.serverId = newServerId(deps.name)
     this.#deps = deps
     this.#maxStalenessMs = maxStalenessMs
     const { partitions } = deps.log.settings

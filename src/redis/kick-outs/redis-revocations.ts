@@ -291,6 +291,7 @@ export class RedisRevocations implements AuditedRevocations {
       connection: this.#connection,
       log: this.#log,
       readFrom: this.#settings.readFrom,
+      name: this.#settings.name,
       clock: this.#clock,
       isServer: () => this.#isServer,
       report: () => this.#report(),

@@ -256,7 +256,7 @@ export class RedisSessionStore implements SessionStore {
   #shared(issuer: string): RedisRevocations {
     this.#revocations ??= new RedisRevocations(
       this.#connection,
-      { ...redisDefaults, ...this.#settings, issuer },
+      { ...redisDefaults, ...this.#settings, issuer, name: undefined },
       { ownsConnection: false, log: this.#log },
     )
     return this.#revocations

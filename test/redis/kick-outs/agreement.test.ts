@@ -109,3 +109,26 @@ describe('44 servers that are not asked', () => {
     expect(result).toMatchObject({ servers: Number.NaN, confirmed: 0, unconfirmed: [] })
   })
 })
+
+test('N8 two services on one prefix: the list of servers and `unconfirmed` say whose they are', async () => {
+  const { server, proxy } = await servers.startBehindProxy()
+  await startReadyNode(servers, server, { name: 'reports' })
+  await startReadyNode(servers, proxy, { name: 'billing.v2' })
+  const writer = startNode(servers, server)
+  const ids = (await writer.revocations.listServers()).map(({ serverId }) => serverId)
+  expect(ids).toEqual([
+    expect.stringMatching(/^billing\.v2-[0-9a-f]{12}$/),
+    expect.stringMatching(/^reports-[0-9a-f]{12}$/),
+  ])
+  proxy.blackhole()
+  const { unconfirmed } = await writer.revocations.kickOut(
+    { subject: 'u1' },
+    { confirmTimeoutMs: 50 },
+  )
+  expect(unconfirmed).toEqual([ids[0]])
+  proxy.pass()
+  for (const name of ['', 'a b', 'x'.repeat(41), 7])
+    expect(() => redisRevocations(template(server), { name: name as string })).toThrow(
+      /redisRevocations: option "name"|"name"/,
+    )
+})
