@@ -30,6 +30,7 @@ export interface PostgresPoolClient {
   release(destroy?: boolean): void
   /** Of `pg`: a connection that is lost while it is lent says so by the event `error`. */
   on?(event: 'error', listener: () => void): unknown
+  /** Takes such a listener away again. */
   removeListener?(event: 'error', listener: () => void): unknown
 }
 
