@@ -34,6 +34,10 @@ async function startWithReplica() {
   const args = ['--replicaof', '127.0.0.1', String(link.port), '--replica-read-only', 'no']
   const replica = closing(await startRedis({ args: [...args, '--replica-announce-ip', '127.0.0.1'] })) // prettier-ignore
   await waitUntilInSync(replica)
+  // The primary names it with its first acknowledgement, which may be a second later.
+  await waitUntil(async () => (await admin.info('replication')).includes('state=online'), {
+    what: 'the primary to name the replica',
+  })
   return { server, admin, replica, link }
 }
 
@@ -117,13 +121,22 @@ test('a replica that was promoted is left for one that follows the primary', asy
   direct.disconnect()
 }, 30_000)
 
-test('without a replica the primary is followed', async () => {
+test('without a replica the primary is followed, until there is one', async () => {
   const { server } = await start()
   const node = await startReadyNode(servers, server, fromReplica)
   await node.kickOut('u1')
   expect(await node.ask('u1')).toMatchObject({ status: 401 })
   await waitUntil(async () => (await readers(server)) === 1, { what: 'a reader on the primary' })
-})
+  const args = ['--replicaof', server.host, String(server.port)]
+  const replica = closing(await startRedis({ args }))
+  await waitUntil(async () => (await readers(replica)) === 1, {
+    what: 'the reader to go to the replica',
+    timeoutMs: 10_000,
+  })
+  await node.kickOut('u2')
+  await waitUntil(async () => (await node.ask('u2')).status === 401, { what: 'the kick-out' })
+  expect(await node.ask('u3')).toMatchObject({ status: 200 })
+}, 30_000)
 
 describe('who names the replicas', () => {
   test('Sentinel: entries come from the replica, and after a failover from what is left', async () => {

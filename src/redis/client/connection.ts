@@ -149,6 +149,12 @@ export class CommandConnection {
     return this.#connect(duplicateForReading(node, { ...replica, readOnly: isCluster(client) }))
   }
 
+  /** Whether {@link dedicatedReplica} finds one. */
+  async hasReplica(key: string): Promise<boolean> {
+    const client = await this.#ready(connectTimeoutMs)
+    return (await this.#replicas(client, await this.nodeOf(client, key), key)).length > 0
+  }
+
   async #replicas(
     client: RedisClient,
     primary: Redis,

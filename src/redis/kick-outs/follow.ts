@@ -185,8 +185,18 @@ export class Reader {
       const isDue = this.#deps.clock.monotonic() - this.#metAtMs >= meetEveryMs
       if (!isDue || step.then !== 'follow' || step.cause) continue
       this.#state = step.state
+      if (await this.#isReplicaFound(key)) {
+        this.#disconnect()
+        return
+      }
       step = await this.#meet(client, partitionLog)
     }
+  }
+
+  /** Whether the primary, followed because it had no replica, has one now. */
+  async #isReplicaFound(key: string): Promise<boolean> {
+    if (this.#settings.readFrom !== 'replica' || this.#isReplica) return false
+    return this.#deps.connection.hasReplica(key)
   }
 
   /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
