@@ -43,7 +43,7 @@ export function readTarget({
   const issuer = readId(given, 'issuer') ?? environment.issuer
   if (issuer === undefined) {
     throw usageError(
-      `--issuer is missing: exactly the "iss" of the tokens (or ${variables.issuer}), since the same id of another issuer is somebody else`,
+      `--issuer is missing: exactly the "iss" of the tokens (or ${variables.issuer}), since the same id of another issuer is another user`,
     )
   }
   if (level === 'everyone') {

@@ -41,7 +41,7 @@ export async function showStatus(invocation: Invocation): Promise<boolean> {
         'log',
         log.isOpened
           ? `epoch ${log.epoch ?? '?'} since ${momentText(log.createdAt ?? Number.NaN)}, ${countText(log.partitions, 'partition')}${kept}`
-          : 'never opened: nobody was kicked out or signed in here',
+          : 'never opened: no kick-out and no sign-in has happened here',
       ],
       [
         'kick-outs',

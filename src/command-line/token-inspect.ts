@@ -159,7 +159,7 @@ function report(
 
 const unverified =
   `the signature was not verified, since no issuer is named: --issuer or ${variables.issuer}. ` +
-  'The issuer that the token names is not asked, because anybody can write it there'
+  'The issuer that the token names is not asked, because the sender of a token can write any issuer there'
 
 async function inspect(
   invocation: Invocation,

@@ -96,7 +96,7 @@ async function replicaFindings(pool: pg.Pool, row: Row): Promise<Finding[]> {
     'SELECT count(*)::int AS standbys FROM pg_stat_replication',
   ).catch(() => [])
   const count = Number(standbys?.['standbys'] ?? 0)
-  if (count === 0) return [ok('replicas', 'none: while this server is down, nobody is kicked out')]
+  if (count === 0) return [ok('replicas', 'none: while this server is down, kick-outs are refused')]
   if (row['synchronous_standby_names'] !== '')
     return [ok('replicas', `${countText(count, 'standby server')}, synchronous`)]
   return [
@@ -177,7 +177,7 @@ async function logFinding(pool: pg.Pool, schema: string): Promise<Finding> {
   if (!row) {
     return fail(
       'log',
-      'the head of the log is missing: somebody deleted the row of the table meta',
+      'the head of the log is missing: another program deleted the row of the table meta',
       'any server of yours makes it again; kick out again whom you have kicked out since, or everyone',
     )
   }
@@ -185,7 +185,7 @@ async function logFinding(pool: pg.Pool, schema: string): Promise<Finding> {
   if (Number(row['whole']) < expected) {
     return fail(
       'log',
-      `${expected - Number(row['whole'])} of ${countText(expected, 'kick-out')} are missing: somebody deleted rows of the table log`,
+      `${expected - Number(row['whole'])} of ${countText(expected, 'kick-out')} are missing: another program deleted rows of the table log`,
       'servers that remember them write them again within seconds; if this stays, run express-kickout postgres new-epoch',
     )
   }

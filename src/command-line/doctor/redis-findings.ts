@@ -34,7 +34,7 @@ function rightsFindings(rights: RedisRights): Finding[] {
     return [
       warn(
         'rights',
-        `${name} needs no password: whoever reaches this address can let anybody back in`,
+        `${name} needs no password: every client that reaches this address can undo kick-outs`,
         'ACL SETUSER default off, and a user each for resource servers and issuers',
       ),
     ]
@@ -130,7 +130,7 @@ function logFindings({ layout, partitions, otherPrefixes, failures }: RedisFacts
     return [
       fail(
         'log',
-        `kick-outs are missing in partition ${broken.map(({ partition }) => partition).join(', ')}: somebody trimmed or deleted keys`,
+        `kick-outs are missing in partition ${broken.map(({ partition }) => partition).join(', ')}: another program trimmed or deleted keys`,
         'servers that remember them write them again within seconds; if this stays, kick out again whom you have kicked out',
       ),
     ]

@@ -44,7 +44,7 @@ function evictionFindings({ info }: NodeFacts): Finding[] {
     findings.push(
       fail(
         'eviction',
-        `maxmemory-policy is ${policy}: when memory runs out Redis deletes kick-outs, and whoever was kicked out is back`,
+        `maxmemory-policy is ${policy}: when memory runs out Redis deletes kick-outs, and users who were kicked out are let in again`,
         'CONFIG SET maxmemory-policy noeviction, and the same in the configuration file',
       ),
     )
@@ -104,7 +104,7 @@ function persistenceFindings({ info, setting }: NodeFacts): Finding[] {
           )
         : warn(
             'persistence',
-            `snapshots only (save ${saves}): a crash loses what came after the last one, and whoever was kicked out then is back unless a server remembers`,
+            `snapshots only (save ${saves}): a crash loses what came after the last one, and users kicked out then are let in again unless a server remembers`,
             remedy,
           ),
     )
@@ -124,7 +124,7 @@ function persistenceFindings({ info, setting }: NodeFacts): Finding[] {
 function replicaFinding({ info, setting }: NodeFacts): Finding[] {
   if (info === '' || fieldOf(info, 'role') === 'slave') return []
   const count = Number(fieldOf(info, 'connected_slaves'))
-  if (count === 0) return [ok('replicas', 'none: while this Redis is down, nobody is kicked out')]
+  if (count === 0) return [ok('replicas', 'none: while this Redis is down, kick-outs are refused')]
   const links = Array.from({ length: count }, (_, index) => fieldOf(info, `slave${index}`))
   const behind = links.filter((link) => {
     const lag = Number(/lag=(\d+)/.exec(link)?.[1] ?? 0)

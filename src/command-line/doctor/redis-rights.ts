@@ -11,7 +11,7 @@ export interface RedisRights {
   readonly missingForIssuers: readonly string[]
   /** Why the rights could not be looked at. */
   readonly failure: string | undefined
-  /** `true` where whoever reaches the address needs no password. */
+  /** `true` where a client that reaches the address needs no password. */
   readonly isOpen: boolean
 }
 
