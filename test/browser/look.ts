@@ -20,11 +20,13 @@ export async function takeScreenshot(what: Page, name: string): Promise<void> {
 
 /** How many pixels one would have to scroll sideways. */
 export async function overflow(page: Page): Promise<number> {
+  await page.waitForLoadState('load')
   return page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
 }
 
 /** Every visible text with less contrast to what is behind it than WCAG 2.2 AA asks for. */
 export async function weakTexts(page: Page): Promise<string[]> {
+  await page.waitForLoadState('load')
   return page.evaluate(() => {
     type Colour = [number, number, number, number]
     const parse = (text: string): Colour => {
@@ -63,6 +65,7 @@ export async function weakTexts(page: Page): Promise<string[]> {
 
 /** Buttons, links of the header and fields that a thumb misses. */
 export async function smallTargets(page: Page): Promise<string[]> {
+  await page.waitForLoadState('load')
   return page.evaluate(() =>
     [...document.querySelectorAll('button, nav a, input, select')]
       .filter((element) => element.checkVisibility())

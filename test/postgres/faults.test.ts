@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
-import { Client, type Pool } from 'pg'
+import { Client, type Pool, type PoolClient } from 'pg'
 import type { AccessTokenClaims } from '../../src/auth.ts'
 import { isUnavailableError } from '../../src/errors.ts'
 import type { RevocationsEvent } from '../../src/events.ts'
@@ -406,4 +407,15 @@ test('a PostgreSQL that is killed while it works on a command ends no process of
       ),
     { what: 'a kick-out after the restart', timeoutMs: 15_000 },
   )
+})
+
+test('a kick-out that PostgreSQL refused says why, also where no time is left for a further attempt', async () => {
+  const pool = postgres.pool({ options: '-c default_transaction_read_only=on' })
+  const connect = pool.connect.bind(pool) as () => Promise<PoolClient>
+  pool.connect = (async () => {
+    await sleep(650)
+    return connect()
+  }) as typeof pool.connect
+  const { revocations } = startServer({ schema: await postgres.schema() }, pool)
+  await expect(revocations.kickOut({ subject: 'u1' })).rejects.toThrow(/read-only transaction/)
 })

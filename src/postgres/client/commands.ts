@@ -13,6 +13,8 @@ import { isMissing, isRepeatable, NotConnected, UnfitDatabase } from './failure.
 export const writeBudgetMs = 900
 
 const retryMs = 40
+/** The part of a budget that has to be left for a further attempt. One that is cut off says less than the answer before it. */
+const leastPartLeft = 1 / 3
 /** How many budgets a statement may wait for a connection while others are answered. */
 const maxPatience = 5
 
@@ -75,7 +77,7 @@ export class Commands {
       try {
         return await this.#once(name, values, deadlineMs - performance.now())
       } catch (error) {
-        const isLate = performance.now() + retryMs >= deadlineMs
+        const isLate = performance.now() + budgetMs * leastPartLeft >= deadlineMs
         if (!isRepeatable(error) || isLate || this.#closed) throw error
         await sleep(retryMs * (0.5 + Math.random()))
       }
@@ -90,8 +92,11 @@ export class Commands {
     const deadlineMs = performance.now() + budgetMs
     let isSound = false
     try {
-      const ask: Ask = async (text, parameters) =>
-        within(client.query(text, parameters), deadlineMs - performance.now(), 'PostgreSQL')
+      const ask: Ask = async (text, parameters) => {
+        const leftMs = deadlineMs - performance.now()
+        if (leftMs <= 0) throw new Timeout(`PostgreSQL took longer than ${Math.ceil(budgetMs)} ms`)
+        return within(client.query(text, parameters), leftMs, 'PostgreSQL')
+      }
       if (!this.#isChecked) {
         await assertSchema(ask, this.#schema)
         this.#isChecked = true
