@@ -6,20 +6,20 @@ export interface ServerReport {
   readonly state: string
   readonly stalenessMs: number
   readonly seq: number
-  /** How old its proof of freshness may become, milliseconds: for so long it may accept tokens by what it knew. */
+  /** How old its proof of freshness may become, milliseconds. Until then the server may accept tokens from memory. */
   readonly maxStalenessMs: number
   /** How much younger than the report its last proof may be, milliseconds; 0 where each proof comes with a report. */
   readonly betweenReportsMs?: number
   readonly epoch: string
 }
 
-/** A server that reported within this time is live. It is several heartbeats, even slow ones. */
+/** A server that reported within this time is live. The time spans several heartbeats, even slow ones. */
 const liveWithinMs = 2000
 const maxBeatMs = 2000
 const maxPollMs = 20
-/** Polls that come in quick succession, before they become rarer. */
+/** How many polls follow one another at once, before the pauses grow. */
 const quickPolls = 8
-/** A list of so many servers costs a poll one millisecond more. */
+/** The pause between two polls grows by one millisecond for each 25 servers. */
 const serversPerMs = 25
 
 /** How often a server reports, milliseconds, while it has nothing new to say. */
@@ -42,8 +42,8 @@ export interface KickOutProgress {
 interface Waiting extends LogPosition {
   readonly deadlineMs: number
   readonly onProgress: ((progress: KickOutProgress) => void) | undefined
-  /** The progress that was told last, as one text. */
-  told: string
+  /** The progress that was last passed to the listener, as JSON. */
+  reported: string
   readonly resolve: (reached: Reached) => void
 }
 
@@ -58,9 +58,9 @@ export interface Reached {
 const unknown: Reached = { servers: Number.NaN, confirmed: 0, unconfirmed: [] }
 
 /**
- * Whether a server may still accept a token by what it knew at its last report: it is live, or it is silent for less time
- * than its proof of freshness lasts. A paused server wakes up within that time and answers from memory. Its last proof may
- * be younger than its last report, by as much as lies between two reports.
+ * Whether a server may still accept a token from memory. It may while it is live, and while it has been silent for less
+ * time than its proof of freshness lasts: a paused server that wakes up within that time answers from memory. Its last
+ * proof may be younger than its last report by the time between two reports.
  */
 export function mayAccept({ ageMs, maxStalenessMs, betweenReportsMs = 0 }: ServerReport): boolean {
   return ageMs <= Math.max(liveWithinMs, maxStalenessMs + betweenReportsMs)
@@ -79,7 +79,7 @@ export class Confirmation {
     this.#readServers = readServers
   }
 
-  /** Resolves when all of them have it, or the time is up. Never rejects: a list that cannot be read is `NaN` servers. */
+  /** Resolves when all servers have the entry, or the time is up. Never rejects: an unreadable list is `NaN` servers. */
   async of(
     { seq, epoch }: LogPosition,
     timeoutMs: number,
@@ -87,7 +87,7 @@ export class Confirmation {
   ): Promise<Reached> {
     return new Promise((resolve) => {
       const deadlineMs = performance.now() + timeoutMs
-      this.#waiting.push({ seq, epoch, deadlineMs, onProgress, told: '', resolve })
+      this.#waiting.push({ seq, epoch, deadlineMs, onProgress, reported: '', resolve })
       if (!this.#isPolling) void this.#poll()
     })
   }
@@ -103,7 +103,7 @@ export class Confirmation {
       )
       if (this.#waiting.some((waiting) => !asked.has(waiting))) polls = 0
       if (this.#waiting.length === 0) break
-      // The longer the list of servers is, the longer it takes them all to report, and Redis to read it.
+      // A longer list takes Redis longer to read, and all its servers longer to report.
       const pauseMs = polls < quickPolls ? 1 : Math.min(maxPollMs, 2 ** (polls - quickPolls))
       const listMs = (reports?.length ?? 0) / serversPerMs
       await new Promise((resolve) => setTimeout(resolve, pauseMs + listMs))
@@ -122,21 +122,21 @@ function settle(waiting: Waiting, servers: readonly ServerReport[] | undefined):
   const idsOf = (some: readonly ServerReport[]) => some.map(({ serverId }) => serverId).sort()
   const confirmed = idsOf(servers.filter(hasIt))
   const unconfirmed = idsOf(servers.filter((server) => !hasIt(server)))
-  tell(waiting, { confirmed, unconfirmed })
+  reportProgress(waiting, { confirmed, unconfirmed })
   if (unconfirmed.length > 0 && !isLate) return false
   waiting.resolve({ servers: servers.length, confirmed: confirmed.length, unconfirmed })
   return true
 }
 
-/** Tells of progress where there is some. What the listener throws concerns nobody else. */
-function tell(waiting: Waiting, progress: KickOutProgress): void {
+/** Calls the listener where the progress changed. An error of the listener is dropped. */
+function reportProgress(waiting: Waiting, progress: KickOutProgress): void {
   if (!waiting.onProgress) return
-  const told = JSON.stringify(progress)
-  if (told === waiting.told) return
-  waiting.told = told
+  const text = JSON.stringify(progress)
+  if (text === waiting.reported) return
+  waiting.reported = text
   try {
     waiting.onProgress(progress)
   } catch {
-    // The kick-out stands, whatever its listener does.
+    // The kick-out is written already: an error of its listener must not make it look failed.
   }
 }

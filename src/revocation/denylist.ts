@@ -10,16 +10,16 @@ import {
 import { RowIndex } from './row-index.ts'
 
 const initialSlots = 64
-/** How many slots each write looks at for expired entries. Two would keep up; more empties faster after a mass kick-out. */
+/** How many rows each write checks for expiry. Two would keep up; four free the memory of a mass kick-out sooner. */
 const sweptPerApply = 4
-/** How many {@link Denylist.tidy} looks at: a millisecond's worth. */
+/** How many rows {@link Denylist.tidy} checks, which takes about a millisecond. */
 const sweptPerTidy = 10_000
-/** How many {@link Denylist.unseen} passes over at a time. */
-const lookedPerBreath = 1024
+/** After so many rows {@link Denylist.unseen} lets its caller pause. */
+const rowsPerPause = 1024
 
 type Levels = Readonly<Record<RevocationLevel, RowIndex>>
 
-/** What the store has to be told again. */
+/** An entry that the store seems to have lost. */
 export interface UnseenEntry {
   readonly revocation: Omit<Revocation, 'kickOutId' | 'until'>
   readonly remainingMs: number
@@ -39,23 +39,23 @@ interface Entry {
 /**
  * The revocations in force, in memory.
  *
- * Grows by {@link apply} only and shrinks by expiry only, on the monotonic clock: it is never a capped cache and is never
- * replaced by a reload, both of which bring revoked tokens back. Applying is idempotent and order does not matter: union
- * for ids, maximum for moments and versions.
+ * Grows by {@link apply} only and shrinks by expiry only, on the monotonic clock. It has no maximum size and is never
+ * replaced by a reload: either would let revoked tokens back in. Applying is idempotent and may happen in any order: ids
+ * are united, and the later moment and the higher version win.
  *
- * Entries are rows of columns, and the maps hold row numbers: one million live revocations take about 90 MB, where one
- * object each would take 200.
+ * Entries are rows of typed arrays, and the maps hold row numbers. One million live revocations take about 90 MB; with an
+ * object each they would take 200.
  */
 export class Denylist implements RevocationFacts {
   readonly #clock: Clock
   readonly #parts = new Map<string, Part>()
   readonly #free: number[] = []
   #rows = 0
-  /** Where {@link sweep} has got to. */
+  /** Where the next {@link sweep} goes on. */
   #sweeper: Generator<Entry, undefined> | undefined
 
   readonly #indexes: RowIndex[] = []
-  /** Few kick-outs come with one. */
+  /** By row. A map, since few kick-outs have a reason. */
   readonly #reasons = new Map<number, string>()
   #at = new Float64Array(initialSlots)
   #version = new Float64Array(initialSlots)
@@ -66,7 +66,7 @@ export class Denylist implements RevocationFacts {
     this.#clock = clock
   }
 
-  /** Live entries, expired ones that were not swept yet included. */
+  /** How many entries are held, including expired ones that were not swept yet. */
   get size(): number {
     return this.#rows - this.#free.length
   }
@@ -78,8 +78,8 @@ export class Denylist implements RevocationFacts {
   /**
    * Puts a revocation in force for `remainingMs` more milliseconds.
    *
-   * @param isConfirmed - whether the store holds it where it has to, as far as the caller can see: see {@link unseen}
-   * @returns whether anything changed: `false` for what was in force already
+   * @param isConfirmed - whether the caller has read it from the store, in its place: see {@link unseen}
+   * @returns `false` where it was in force already
    */
   apply(revocation: Revocation, remainingMs: number, isConfirmed = true): boolean {
     this.sweep(sweptPerApply)
@@ -112,7 +112,7 @@ export class Denylist implements RevocationFacts {
     return later || higher || expired
   }
 
-  /** Looks at `limit` entries, round and round, or at all of them, and lets go of the expired ones. */
+  /** Removes the expired ones of the next `limit` entries, or of all. After the last entry it begins with the first again. */
   sweep(limit?: number): void {
     const now = this.#clock.monotonic()
     if (limit === undefined) this.#sweeper = undefined
@@ -131,7 +131,7 @@ export class Denylist implements RevocationFacts {
     }
   }
 
-  /** Sweeps as much as one turn of the event loop bears: all of it, unless a great many entries are held. */
+  /** Sweeps everything, or a part where a whole sweep would block the event loop. */
   tidy(): void {
     this.sweep(this.size > sweptPerTidy ? sweptPerTidy : undefined)
   }
@@ -143,16 +143,16 @@ export class Denylist implements RevocationFacts {
   }
 
   /**
-   * Live entries that no {@link apply} has confirmed since a moment (monotonic), with the time they have left: what a store
-   * that was read since then does not hold any more. May be iterated while entries are applied. An `undefined` now and then,
-   * with many others in between, is where whoever iterates can do something else.
+   * Live entries that no {@link apply} has confirmed since a moment (monotonic), with the time they have left. A store that
+   * was read as a whole since then has lost them. Entries may be applied during the iteration. Now and then it yields
+   * `undefined`, where the caller may let the event loop turn.
    */
   *unseen(sinceMs: number): Generator<UnseenEntry | undefined> {
     let looked = 0
     for (const [issuer, { levels }] of this.#parts) {
       for (const level of revocationLevels) {
         for (const [id, row] of levels[level]) {
-          if (++looked % lookedPerBreath === 0) yield undefined
+          if (++looked % rowsPerPause === 0) yield undefined
           if ((this.#seen[row] ?? 0) >= sinceMs) continue
           const remainingMs = (this.#expires[row] ?? 0) - this.#clock.monotonic()
           if (remainingMs <= 0) continue

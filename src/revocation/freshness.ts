@@ -4,11 +4,11 @@ import type { RevocationsState } from '../events.ts'
 import type { LogEntry, LogHead, LogRound } from './log.ts'
 
 /**
- * When a copy of the log may be trusted: a pure state machine, one per partition. The loop that talks to Redis only feeds
- * it and does what it says.
+ * When a copy of the log may be trusted: a pure state machine, one per partition. The loop that reads the store feeds it
+ * and carries out its steps.
  *
- * The trade: a server that wrongly believes its copy to be complete lets kicked-out tokens in; one that wrongly doubts it
- * reads the log once more, or answers 503 for a moment. So every doubt means reading the whole window again.
+ * The trade: a server that wrongly believes its copy to be complete lets kicked-out tokens in. A server that wrongly
+ * doubts its copy reads the log once more, or answers 503 for a moment. So every doubt means reading the whole window again.
  *
  * | event     | in state          | and                                         | outcome                         |
  * | --------- | ----------------- | ------------------------------------------- | ------------------------------- |
@@ -31,28 +31,28 @@ import type { LogEntry, LogHead, LogRound } from './log.ts'
  * | round     | following         | that entry is gone                          | load (`entry`)                  |
  *
  * The proof is the *send* time of a round, never the arrival of its answer: after a pause the kernel hands over old
- * answers and everything looks fresh. And it is never a local timeout, which proves nothing.
+ * answers, and by their arrival a stale copy would look fresh. A local timeout proves nothing.
  */
 export interface PartitionState {
   /** Set by the first complete load and never taken back: from then on this process remembers. */
   readonly loaded: boolean
   readonly epoch: string | undefined
-  /** Names the primary, and its history, that the copy was loaded from; a failover changes it. */
+  /** Names the primary that the copy was loaded from, and its history. A failover changes it. */
   readonly replicationId: string | undefined
-  /** The same of the primary that is asked now. A load that is cut off leaves the two apart, so that it is begun again. */
+  /** The same of the connected primary. After an interrupted load the two differ, so that the next connection loads again. */
   readonly connectedTo: string | undefined
   /** Number of the last entry applied. */
   readonly seq: number
   /** Position of the last entry applied. */
   readonly cursor: string
-  /** Position of an entry that cannot be read, as long as one is there: nothing can be proved by what was read. */
-  readonly junk: string | undefined
+  /** Position of an entry that cannot be read. No proof is made while the log holds one. */
+  readonly unreadable: string | undefined
   readonly proof: Instant | undefined
   /** Since when the log has been seen absent and empty, without an interruption. */
   readonly absentSince: Instant | undefined
   /** When it was last seen so. */
   readonly absentAt: Instant | undefined
-  /** Whether this life of the log began in sight of this process, after a log that was absent for long: nothing was lost. */
+  /** Whether this process saw the log absent for long, and then opened. Such a log is new and has lost nothing. */
   readonly isOpenedInSight: boolean
 }
 
@@ -86,7 +86,7 @@ export const initialPartition: PartitionState = {
   connectedTo: undefined,
   seq: 0,
   cursor: logStart,
-  junk: undefined,
+  unreadable: undefined,
   proof: undefined,
   absentSince: undefined,
   absentAt: undefined,
@@ -102,9 +102,9 @@ function isLater(earlier: Instant, later: Instant, ms: number): boolean {
 }
 
 /**
- * Whether an absence that was seen before still lasts. Two looks that lie far apart prove nothing about what was in between:
- * while this process stood still, the log may have been opened and lost again, and another server may be about to write
- * again what it saw there.
+ * Whether the absence of the log was seen without a pause since then. Two reads that lie far apart prove nothing about the
+ * time between them: while this process was paused, the log may have been opened and lost, and another server may still
+ * be republishing what it read there.
  */
 function isUnbroken({ absentAt }: PartitionState, sentAt: Instant): boolean {
   return absentAt !== undefined && !isLater(absentAt, sentAt, epochSettleMs)
@@ -127,13 +127,13 @@ function noteAbsence(state: PartitionState, head: LogHead, sentAt: Instant): Par
     if (head.epoch === state.epoch) return { ...state, ...notAbsent }
     return { ...state, ...notAbsent, isOpenedInSight: isLongAbsent(state, sentAt) }
   }
-  // Entries without a head: that log was open a moment ago.
+  // Entries without a head are those of a log that was open a moment ago.
   if (head.length > 0) return { ...state, ...notAbsent, isOpenedInSight: false }
   const absentSince = isUnbroken(state, sentAt) ? (state.absentSince ?? sentAt) : sentAt
   return { ...state, absentSince, absentAt: sentAt, isOpenedInSight: false }
 }
 
-/** Whether no other server can be about to write lost entries again. */
+/** Whether every other server has had the time to republish lost entries. */
 function isSettled(state: PartitionState, head: LogHead, sentAt: Instant): boolean {
   if (head.epoch === absentEpoch) return head.length === 0 && isLongAbsent(state, sentAt)
   if (state.isOpenedInSight && head.toldAt === 0) return true
@@ -144,13 +144,13 @@ function load(state: PartitionState, cause: GapCause): Step {
   return { state, then: 'load', cause }
 }
 
-/** Goes on reading; says so once where something turned up that cannot be read. */
+/** Goes on reading. The first entry that cannot be read is a cause, reported once. */
 function follow(next: PartitionState, previous: PartitionState): Step {
-  const isNewJunk = next.junk !== undefined && previous.junk === undefined
-  return { state: next, then: 'follow', ...(isNewJunk && { cause: 'entry' }) }
+  const isNewlyUnreadable = next.unreadable !== undefined && previous.unreadable === undefined
+  return { state: next, then: 'follow', ...(isNewlyUnreadable && { cause: 'entry' }) }
 }
 
-/** Whether the log lacks entries that it has to have: somebody else trimmed or deleted it. */
+/** Whether the log lacks entries that it must have: another program trimmed it or deleted from it. */
 function isWindowBroken(head: LogHead): boolean {
   return head.length < head.seq - head.first + 1
 }
@@ -172,23 +172,23 @@ export function onConnected(state: PartitionState, head: LogHead, replicationId:
 interface Numbers {
   readonly last: number | undefined
   readonly contiguous: boolean
-  readonly junk: string | undefined
+  readonly unreadable: string | undefined
 }
 
-/** Numbers follow one another; what cannot be read has none. */
+/** Checks that each number is one more than the last. An entry that cannot be read has no number. */
 function readNumbers(entries: readonly LogEntry[], previous: number | undefined): Numbers {
   let last = previous
   let contiguous = true
-  let junk: string | undefined
+  let unreadable: string | undefined
   for (const { seq, revocation, position } of entries) {
     if (seq === undefined || revocation === undefined) {
-      junk = position
+      unreadable = position
       continue
     }
     if (last !== undefined && seq !== last + 1) contiguous = false
     last = seq
   }
-  return { last, contiguous, junk }
+  return { last, contiguous, unreadable }
 }
 
 function advanced(
@@ -200,16 +200,16 @@ function advanced(
     ...state,
     seq: numbers.last ?? state.seq,
     cursor: entries.at(-1)?.position ?? state.cursor,
-    junk: numbers.junk ?? state.junk,
+    unreadable: numbers.unreadable ?? state.unreadable,
   }
 }
 
-/** What the chunks of a load amount to. */
+/** What the chunks of a load have brought so far. */
 export interface LoadSummary {
   readonly first: number | undefined
   readonly last: number | undefined
   readonly contiguous: boolean
-  readonly junk: string | undefined
+  readonly unreadable: string | undefined
   readonly cursor: string
 }
 
@@ -217,14 +217,14 @@ export const emptyLoad: LoadSummary = {
   first: undefined,
   last: undefined,
   contiguous: true,
-  junk: undefined,
+  unreadable: undefined,
   cursor: logStart,
 }
 
 /**
  * Adds one chunk of a load to what came before it.
  *
- * @param first - from which number on entries have to be complete; what lies before may have holes
+ * @param first - the number from which on no entry may be missing. Before it, entries are being trimmed
  */
 export function addChunk(
   summary: LoadSummary,
@@ -237,7 +237,7 @@ export function addChunk(
     first: summary.first ?? counted.find(({ seq }) => seq !== undefined)?.seq,
     last: numbers.last,
     contiguous: summary.contiguous && numbers.contiguous,
-    junk: numbers.junk ?? summary.junk,
+    unreadable: numbers.unreadable ?? summary.unreadable,
     cursor: entries.at(-1)?.position ?? summary.cursor,
   }
 }
@@ -261,7 +261,7 @@ export function onLoaded(
     epoch: head.epoch,
     seq: summary.last ?? head.seq,
     cursor: summary.cursor,
-    junk: summary.junk,
+    unreadable: summary.unreadable,
   }
   if (isReplica && !(summary.contiguous && isWhole) && !isWindowBroken(head))
     return { state, then: 'load-later' }
@@ -270,32 +270,32 @@ export function onLoaded(
   return follow({ ...next, loaded: true, replicationId: state.connectedTo }, state)
 }
 
-/** A round came back. Its entries were applied to the denylist whatever this says: applying is never wrong. */
+/** A round came back. The caller has applied its entries to the denylist already: applying a kick-out is never wrong. */
 export function onRound(before: PartitionState, round: LogRound): Step {
   const { head, entries, limit, sentAt } = round
   const state = noteAbsence(before, head, sentAt)
   const doubt = doubtAbout(state, head)
   if (head.epoch === absentEpoch && state.epoch === absentEpoch) {
-    // The log was opened, read and lost between two looks at its head: what was read then has to be written again.
+    // The log was opened, read and lost between two reads of its head. A load makes this process republish what it read.
     if (state.cursor !== logStart && head.length === 0) return load(state, 'epoch')
-    // What is left in the stream of a log whose head was lost counts, and proves nothing.
+    // The head of the log was lost. The entries left in its stream are in force, and prove nothing.
     const next = advanced(state, readNumbers(entries, undefined), entries)
     return follow(isSettled(state, head, sentAt) ? { ...next, proof: sentAt } : next, state)
   }
   if (doubt) return load(state, doubt)
   if (isWindowBroken(head)) return { state, then: 'renew-epoch', cause: 'window' }
-  if (round.isJunkGone) return load(state, 'entry')
+  if (round.isUnreadableGone) return load(state, 'entry')
   const numbers = readNumbers(entries, state.seq)
   if (!numbers.contiguous) return load(state, 'sequence')
   const next = advanced(state, numbers, entries)
   if (entries.length >= limit) return follow(next, state)
   if (head.seq > next.seq) return round.isReplica ? follow(next, state) : load(next, 'sequence')
   if (!isNewestKnown(state, round)) return load(next, 'regressed')
-  if (next.junk !== undefined) return follow(next, state)
+  if (next.unreadable !== undefined) return follow(next, state)
   return follow(isSettled(state, head, sentAt) ? { ...next, proof: sentAt } : next, state)
 }
 
-/** Entries came back without a head: they are as good as any, and prove nothing about what else there may be. */
+/** Entries came back without a head. They are in force, but do not prove that there are no others. */
 export function onEntries(state: PartitionState, entries: readonly LogEntry[]): Step {
   const numbers = readNumbers(entries, state.seq)
   return numbers.contiguous
@@ -303,7 +303,7 @@ export function onEntries(state: PartitionState, entries: readonly LogEntry[]): 
     : load(state, 'sequence')
 }
 
-/** The newest entry of the log is where this copy ends: a number that fits may belong to another entry, after a failover. */
+/** Whether the log's newest entry is the one this copy ends with. After a failover its number may be another entry's. */
 function isNewestKnown(state: PartitionState, { head, entries }: LogRound): boolean {
   return head.newest === state.cursor || entries.some(({ position }) => position === head.newest)
 }
@@ -313,7 +313,7 @@ export interface Freshness {
   readonly stalenessMs: number
 }
 
-/** How fresh a copy of all partitions is, judged now and on both clocks: as fresh as its stalest part. */
+/** How fresh the copy of all partitions is, judged now and on both clocks: as fresh as the stalest partition. */
 export function freshnessOf(
   partitions: readonly PartitionState[],
   maxStalenessMs: number,

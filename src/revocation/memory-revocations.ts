@@ -34,12 +34,12 @@ export interface MemoryRevocationsOptions {
   retentionSeconds?: number
 }
 
-/** What a session store adds: it ends the sessions concerned, and knows the user's version. */
+/** A session store's part in a kick-out: it ends the sessions concerned, and knows the user's version. */
 export interface KickOutHook {
   (
     target: ResolvedTarget,
     at: number,
-    /** `false` where the moment was given, and may be past. */
+    /** `false` where the caller gave the moment, which may be past. */
     isNow: boolean,
   ): { readonly sessionsEnded: number; readonly version?: number }
 }
@@ -50,12 +50,12 @@ export interface MemoryRevocationsDeps {
 }
 
 const optionNames = ['issuer', 'retentionSeconds'] as const
-/** Kick-outs that name who did them are kept apart, so that no number of logouts pushes one of them out. */
+/** Kick-outs with an author have a list of their own, so that logouts never push them out of the history. */
 const maxRecords = 1000
 const maxAuthoredRecords = 10_000
 /** The only server that these revocations know. */
 const ownServerId = 'memory'
-/** A kick-out of a token or session is kept for longer than it has to be, so that a repetition need not be kept again. */
+/** A kick-out of a token or session is kept 1/8 longer than needed, so that a repetition need not be stored again. */
 const repeatRoom = 9 / 8
 
 /** How long a revocation has to be kept: the retention, or less where the token is known to expire sooner. */
@@ -93,7 +93,7 @@ export function createMemoryRevocations(
   const logouts: Revocation[] = []
   const authored: Revocation[] = []
   const order = new WeakMap<Revocation, number>()
-  /** Tokens and sessions that are out, by level, issuer and id: the soonest to be forgotten stand first. */
+  /** Tokens and sessions that are out, by level, issuer and id, in the order in which they expire. */
   const out = new Map<string, Revocation>()
   const emit = emitterOf<RevocationsEvent>(undefined)
   let closed = false
@@ -103,7 +103,7 @@ export function createMemoryRevocations(
     if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
   }
 
-  /** An id of a kick-out that puts the target out for as long as a new one would. */
+  /** An earlier kick-out that lasts as long as a new one would. */
   function earlierKickOut(
     { level, issuer, id }: ResolvedTarget,
     untilMs: number,
@@ -159,7 +159,7 @@ export function createMemoryRevocations(
     })
     const earlier = earlierKickOut(resolved, now + needed)
     if (earlier) {
-      tellProgress(kickOutOptions)
+      reportProgress(kickOutOptions)
       return Promise.resolve(result(earlier.kickOutId, earlier.at))
     }
     const hasRoom =
@@ -182,7 +182,7 @@ export function createMemoryRevocations(
     applied++
     remember(revocation)
     if (changed) notify(listeners, revocation)
-    tellProgress(kickOutOptions)
+    reportProgress(kickOutOptions)
     const { kickOutId: id, level } = revocation
     const done = result(id, at)
     const { servers, confirmed, elapsedMs } = done
@@ -225,7 +225,7 @@ export function createMemoryRevocations(
     async listKickOuts(query): Promise<KickOutPage> {
       const found = records().filter((revocation) => fitsQuery(revocation, query))
       const { before, limit } = query
-      // A cursor is an id here. It may name a record that the other conditions leave out.
+      // The cursor is the id of a kick-out, which the query's other conditions may leave out.
       const all = before === undefined ? [] : records()
       const start = all.findIndex(({ kickOutId }) => kickOutId === before)
       if (before !== undefined && start < 0) throw new UnknownKickOutError()
@@ -248,10 +248,10 @@ export function createMemoryRevocations(
   return lendEvents(made, emit)
 }
 
-function tellProgress({ onProgress }: KickOutOptions): void {
+function reportProgress({ onProgress }: KickOutOptions): void {
   try {
     onProgress?.({ confirmed: [ownServerId], unconfirmed: [] })
   } catch {
-    // The kick-out stands, whatever its listener does.
+    // The kick-out is in force already: an error of its listener must not make it look failed.
   }
 }

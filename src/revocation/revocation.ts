@@ -16,7 +16,7 @@ export const revocationLevels = ['token', 'session', 'subject', 'client', 'every
 /** What a kick-out names: one token, a session, a user, a client or everyone. */
 export type RevocationLevel = (typeof revocationLevels)[number]
 
-/** An admin who kicked somebody out: a user, or a client where the token has no subject. */
+/** The admin who kicked out: a user, or a client where the admin's token has no subject. */
 export type KickOutAuthor =
   | { readonly issuer: string; readonly subject: string; readonly client?: never }
   | { readonly issuer: string; readonly client: string; readonly subject?: never }
@@ -37,13 +37,13 @@ export interface Revocation {
   readonly until: number
   /** Subject level: tokens with a lower `session_version` are out. */
   readonly version?: number
-  /** For the history; never shown to the client. */
+  /** For the history. The client never sees it. */
   readonly reason?: string
   /** Who did it: an admin, or what the application said. */
   readonly by?: string | KickOutAuthor
 }
 
-/** What a denylist holds of a revocation: just enough to decide and to explain. */
+/** The part of a revocation that a denylist holds: enough to decide, and to explain the decision. */
 export interface RevocationFact {
   readonly at: number
   readonly version?: number
@@ -55,9 +55,9 @@ export interface IssuerFacts {
   get(level: RevocationLevel, id: string): RevocationFact | undefined
 }
 
-/** Where {@link isRevoked} looks facts up: a denylist in memory, or what one look-up brought back. */
+/** Where {@link isRevoked} looks facts up: the denylist in memory, or the answer of one look-up. */
 export interface RevocationFacts {
-  /** `undefined` where nothing at all is known, which is what most requests find. */
+  /** `undefined` where nothing of this issuer was kicked out, as for most requests. */
   of(issuer: string): IssuerFacts | undefined
 }
 
@@ -125,12 +125,12 @@ function believedVersion(claims: AccessTokenClaims, clock: Pick<Clock, 'now'>): 
     : undefined
 }
 
-/** `iat` has whole seconds, so a token of the very second of the kick-out is out too. A token without `iat` is out. */
+/** `iat` has whole seconds, so a token issued in the second of the kick-out is out too. So is a token without `iat`. */
 function issuedAtOrBefore(claims: AccessTokenClaims, atMs: number): boolean {
   return claims.iat === undefined || Math.floor(claims.iat) <= Math.floor(atMs / 1000)
 }
 
-/** Whether a fact that bears this token's id at a level puts the token out. */
+/** Whether a fact about this token's id at a level revokes the token. */
 function factRevokes(
   level: RevocationLevel,
   fact: RevocationFact,
@@ -196,7 +196,7 @@ function verdictOf(
   }
 }
 
-/** Whether one revocation puts out one token: {@link isRevoked} for a denylist of one. */
+/** Whether one revocation revokes one token: {@link isRevoked} for a denylist of one entry. */
 export function revokes(
   revocation: Revocation,
   claims: AccessTokenClaims,

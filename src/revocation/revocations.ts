@@ -12,7 +12,7 @@ import { type KickOutTarget, readReason } from './target.ts'
  */
 export const defaultRetentionSeconds = 90_000
 
-/** How long `kickOut` waits for other resource servers unless told otherwise, in milliseconds. */
+/** How long `kickOut` waits for other resource servers by default, in milliseconds. */
 export const defaultConfirmTimeoutMs = 1000
 
 /** How a kick-out is made and recorded. */
@@ -25,7 +25,7 @@ export interface KickOutOptions {
    * @defaultValue 1000
    */
   confirmTimeoutMs?: number
-  /** Who does it, for the history of kick-outs. */
+  /** Who kicks out, for the history of kick-outs. */
   by?: string | KickOutAuthor
   /**
    * Called while `kickOut` waits for other servers: with the first list of them, and whenever one has confirmed, appeared
@@ -41,7 +41,7 @@ export interface KickOutOptions {
   at?: number
 }
 
-/** What became of a kick-out. */
+/** The result of a kick-out. */
 export interface KickOutResult {
   /** Identifies this kick-out in the history. That of the first one where the token or session was out already. */
   readonly id: string
@@ -194,7 +194,7 @@ export interface AuditedRevocations extends Revocations {
   checkNow(claims: AccessTokenClaims): Promise<RevocationVerdict>
 }
 
-/** Calls every listener; what one throws concerns nobody else. */
+/** Calls every listener, also after one has thrown. */
 export function notify(
   listeners: Iterable<(revocation: Revocation) => void>,
   revocation: Revocation,
@@ -203,7 +203,7 @@ export function notify(
     try {
       listener(revocation)
     } catch {
-      // A listener's failure is its own; the kick-out stands.
+      // An error of one listener must not keep the others from their call, nor fail the kick-out.
     }
   }
 }
@@ -221,9 +221,9 @@ export function toKickOutRecord(revocation: Revocation): KickOutRecord {
 }
 
 const kickOutOptionNames = ['reason', 'confirmTimeoutMs', 'by', 'onProgress', 'at'] as const
-/** A `by` and a reason travel with every entry of the log. */
+/** Limited, since `by` is in the entry of the log that every server reads. */
 const maxAuthorLength = 255
-/** How far the clock of a sender may be ahead of ours before its moment is one of the future. */
+/** How far the clock of a sender may be ahead of this process's clock. */
 const futureToleranceMs = 1000
 
 /**
@@ -264,7 +264,7 @@ export function readKickOutOptions(
   return { reason: readReason(options.reason), at: at === undefined ? undefined : Math.floor(at) }
 }
 
-/** The facts of a kick-out that the store did not take. */
+/** The event of a kick-out that the store did not accept. */
 export function toKickOutFailure(
   level: string,
   elapsedMs: number,
@@ -274,7 +274,7 @@ export function toKickOutFailure(
   return { type: 'kickout.failed', level, elapsedMs, message }
 }
 
-/** Whether a kick-out is one that a query asks for; `before` and `limit` are the caller's to judge. */
+/** Whether a kick-out matches a query. The caller applies `before` and `limit`. */
 export function fitsQuery(revocation: Revocation, query: KickOutQuery): boolean {
   const { by, level, target, issuers } = query
   const author = typeof revocation.by === 'object' ? authorId(revocation.by) : revocation.by

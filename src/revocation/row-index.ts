@@ -1,12 +1,12 @@
-/** So many ids are in one map, which is quick to copy and the quickest to ask. */
+/** The first map holds this many ids: it is quick to copy, and one map is the quickest to ask. */
 const firstCapacity = 65_536
 const shardCount = 16
-/** Characters of an id that are looked at, at most. */
+/** How many characters of an id its hash reads, at most. */
 const sampled = 8
 
 /**
- * Row numbers by id. A map is copied as a whole whenever it outgrows its table, and one of a million entries holds the
- * event loop for 60 ms while that happens; so what is beyond the usual number of kick-outs is spread over several.
+ * Row numbers by id. V8 copies a whole map whenever the map outgrows its table: with a million entries that blocks the
+ * event loop for 60 ms. So the ids beyond the usual number of kick-outs are spread over several maps.
  */
 export class RowIndex {
   readonly #first = new Map<string, number>()
@@ -30,14 +30,14 @@ export class RowIndex {
     if (!this.#first.delete(id)) this.#shards?.[shardOf(id)]?.delete(id)
   }
 
-  /** May go on while entries are added and deleted. */
+  /** Entries may be added and deleted during the iteration. */
   *[Symbol.iterator](): Generator<[string, number]> {
     yield* this.#first
     for (const shard of this.#shards ?? []) yield* shard
   }
 }
 
-/** Ids often begin or end alike, so characters from all over them count. */
+/** Ids often begin or end alike, so the hash reads characters from the whole id. */
 function shardOf(id: string): number {
   const step = 1 + Math.floor(id.length / sampled)
   let hash = id.length

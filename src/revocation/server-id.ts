@@ -15,7 +15,7 @@ export function readServerName(where: string, value: unknown): string | undefine
   )
 }
 
-/** Names this process in the list of servers: the service or else the host, and something random. */
+/** Names this process in the list of servers: the name of the service or the host, and a random part. */
 export function newServerId(name: string = hostname().slice(0, maxNameLength)): string {
   return `${name}-${randomBytes(6).toString('hex')}`
 }

@@ -104,7 +104,7 @@ export function resolveTarget(target: unknown, defaultIssuer: string | undefined
   if (issuer === undefined) {
     throw new TargetError(
       'issuer',
-      'is needed, since these Revocations were made without one: the same id of another issuer is somebody else',
+      'is needed, since these Revocations were made without one: ids are unique within an issuer only',
     )
   }
   const resolved = { issuer: assertId('issuer', issuer), level }

@@ -109,7 +109,7 @@ function stateOf(facts: Facts): PartitionState {
     replicationId: `r${facts['s_replication'] ?? 1}`,
     seq: facts['s_seq'] ?? 0,
     cursor: positionOf(facts['s_cursor'] ?? 0),
-    junk: facts['s_junk'] ? positionOf(facts['s_junk']) : undefined,
+    unreadable: facts['s_junk'] ? positionOf(facts['s_junk']) : undefined,
     proof: { wallMs: 1, monotonicMs: 1 },
     ...(isAbsent && { absentSince, absentAt: { wallMs: 49_500, monotonicMs: 49_500 } }),
     isOpenedInSight: facts['s_in_sight'] === 1,
@@ -219,7 +219,7 @@ test('loaded: the model decides as the code does, and ends where it does', () =>
     const first = facts['l_first'] === 0 ? undefined : facts['l_first']
     const last = facts['l_last'] === 0 ? undefined : facts['l_last']
     const contiguous = facts['l_contiguous'] === 1
-    const summary = { first, last, contiguous, junk: undefined, cursor: logStart }
+    const summary = { first, last, contiguous, unreadable: undefined, cursor: logStart }
     const step = onLoaded(before, headOf(facts), summary)
     compare('loaded', facts, ask('LOADED', facts), outcomeOf(step, before))
     if (step.state.seq !== ask('LOADED_SEQ', facts)) differences.push(JSON.stringify(facts))
@@ -276,12 +276,12 @@ test('round: the model decides as the code does, and moves on as it does', () =>
         head: headOf(facts),
         entries: toEntries(given),
         limit,
-        isJunkGone: facts['r_junk_gone'] === 1,
+        isUnreadableGone: facts['r_junk_gone'] === 1,
       })
       const outcome = outcomeOf({ ...step, state }, before)
       compare('round', facts, ask('ROUND', facts), outcome)
       if (outcome === 'FOLLOW' || outcome === 'PROOF') {
-        const moved = [state.seq, state.cursor, state.junk ?? '']
+        const moved = [state.seq, state.cursor, state.unreadable ?? '']
         const junk = ask('NEXT_JUNK', facts)
         const expected = [
           ask('NEXT_SEQ', facts),

@@ -497,7 +497,7 @@ proctype Peer(byte me) {
   od
 }
 
-/* revocation/reassertion.ts, scripts/republish.ts */
+/* revocation/republisher.ts, scripts/republish.ts */
 proctype Rewriter(byte me) {
   byte kick;
   do

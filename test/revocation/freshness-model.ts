@@ -58,7 +58,10 @@ export type ModelStep =
   | { readonly do: 'pass'; readonly ms: number }
   | { readonly do: 'jump'; readonly ms: number }
   | { readonly do: 'io'; readonly times: number }
-  | { readonly do: 'kick-out' | 'junk' | 'remove-junk' | 'reconnect' | 'flush' | 'lose-meta' }
+  | {
+      readonly do:
+        'kick-out' | 'unreadable' | 'remove-unreadable' | 'reconnect' | 'flush' | 'lose-meta'
+    }
   | { readonly do: 'trim' | 'expire' | 'failover'; readonly count: number }
 
 export const steps: fc.Arbitrary<ModelStep> = fc.oneof(
@@ -92,8 +95,8 @@ export const steps: fc.Arbitrary<ModelStep> = fc.oneof(
         'reconnect' as const,
         'flush' as const,
         'lose-meta' as const,
-        'junk' as const,
-        'remove-junk' as const,
+        'unreadable' as const,
+        'remove-unreadable' as const,
       ),
     }),
   },
@@ -247,17 +250,17 @@ export function createModel(): Model {
 
   function* round(): Generator<void, Step> {
     const sentAt = { wallMs: clock.now(), monotonicMs: clock.monotonic() }
-    const { cursor, junk } = state
+    const { cursor, unreadable } = state
     yield
     const head = headNow()
-    const isJunk = ({ id, seq }: StoredEntry) => `${id}-0` === junk && seq === undefined
-    const isJunkGone = junk !== undefined && !log.entries.some(isJunk)
+    const isUnreadable = ({ id, seq }: StoredEntry) => `${id}-0` === unreadable && seq === undefined
+    const isUnreadableGone = unreadable !== undefined && !log.entries.some(isUnreadable)
     yield
     const entries = entriesAfter(cursor)
     yield
     apply(entries)
-    hasBrought = entries.length > 0 && junk === undefined
-    return onRound(state, { sentAt, head, entries, limit: chunk, isJunkGone })
+    hasBrought = entries.length > 0 && unreadable === undefined
+    return onRound(state, { sentAt, head, entries, limit: chunk, isUnreadableGone })
   }
 
   /** After a round that brought something: entries alone, once. */
@@ -292,7 +295,7 @@ export function createModel(): Model {
     publish(made)
   }
 
-  function removeJunk(): void {
+  function removeUnreadable(): void {
     log.entries = log.entries.filter(({ seq }) => seq !== undefined)
   }
 
@@ -338,12 +341,12 @@ export function createModel(): Model {
       case 'reconnect':
         reading = read()
         return
-      case 'junk': {
+      case 'unreadable': {
         append(undefined, undefined)
         return
       }
-      case 'remove-junk': {
-        removeJunk()
+      case 'remove-unreadable': {
+        removeUnreadable()
         return
       }
       case 'flush':
@@ -404,7 +407,7 @@ export function createModel(): Model {
       return { isFresh: freshness === 'live', overdue: overdue.map(({ name }) => name) }
     },
     heal() {
-      removeJunk()
+      removeUnreadable()
       reading = read()
       pass(60_000)
       for (let turn = 0; turn < 30; turn++) {

@@ -56,7 +56,7 @@ function loadedTo(seq: number, facts: Partial<PartitionState> = {}): PartitionSt
     connectedTo: 'r1',
     seq,
     cursor: seq === 0 ? logStart : `${seq}-0`,
-    junk: undefined,
+    unreadable: undefined,
     proof: { wallMs: 1, monotonicMs: 1 },
     absentSince: undefined,
     absentAt: undefined,
@@ -163,12 +163,12 @@ describe('loaded', () => {
   })
 
   test('D22 remembers where the entry stands that it could not read, and says so once', () => {
-    const junk = { position: '2-5', seq: undefined, revocation: undefined }
-    const entries = [...entriesOf(1, 2), junk, ...entriesOf(3)]
+    const unreadable = { position: '2-5', seq: undefined, revocation: undefined }
+    const entries = [...entriesOf(1, 2), unreadable, ...entriesOf(3)]
     expect(load(headOf(3, { length: 4 }), entries)).toMatchObject({
       then: 'follow',
       cause: 'entry',
-      state: { junk: '2-5', seq: 3 },
+      state: { unreadable: '2-5', seq: 3 },
     })
   })
 
@@ -176,7 +176,7 @@ describe('loaded', () => {
     const entries = [...entriesOf(0), ...entriesOf(1, 2)]
     expect(load(headOf(2, { length: 3 }), entries)).toMatchObject({
       then: 'follow',
-      state: { loaded: true, junk: '0-1', seq: 2 },
+      state: { loaded: true, unreadable: '0-1', seq: 2 },
     })
   })
 })
@@ -269,9 +269,16 @@ describe('round', () => {
   })
 
   test('D22 follows without a proof while an entry cannot be read, and says so once', () => {
-    const [junk] = entriesOf(0)
-    const first = onRound(loadedTo(3), round(headOf(3, { length: 4, newest: '0-1' }), [junk!]))
-    expect(first).toMatchObject({ then: 'follow', cause: 'entry', state: { junk: '0-1', seq: 3 } })
+    const [unreadable] = entriesOf(0)
+    const first = onRound(
+      loadedTo(3),
+      round(headOf(3, { length: 4, newest: '0-1' }), [unreadable!]),
+    )
+    expect(first).toMatchObject({
+      then: 'follow',
+      cause: 'entry',
+      state: { unreadable: '0-1', seq: 3 },
+    })
     expect(first.state.proof).toEqual(loadedTo(3).proof)
     const second = onRound(first.state, round(headOf(3, { length: 4, newest: '0-1' })))
     expect(second).toEqual({ state: first.state, then: 'follow' })
@@ -282,20 +289,20 @@ describe('round', () => {
     expect(onRound(loadedTo(3), round(headOf(4), [withoutContent]))).toMatchObject({
       then: 'load',
       cause: 'sequence',
-      state: { seq: 3, junk: '4-0', proof: loadedTo(3).proof },
+      state: { seq: 3, unreadable: '4-0', proof: loadedTo(3).proof },
     })
     const withoutNumber = { position: '3-1', seq: undefined, revocation }
     const head = headOf(3, { length: 4, newest: '3-1' })
     expect(onRound(loadedTo(3), round(head, [withoutNumber]))).toMatchObject({
       then: 'follow',
       cause: 'entry',
-      state: { seq: 3, junk: '3-1', proof: loadedTo(3).proof },
+      state: { seq: 3, unreadable: '3-1', proof: loadedTo(3).proof },
     })
   })
 
   test('D22 loads again when that entry is gone', () => {
-    const state = loadedTo(3, { junk: '0-1' })
-    const given = round(headOf(3), [], { isJunkGone: true })
+    const state = loadedTo(3, { unreadable: '0-1' })
+    const given = round(headOf(3), [], { isUnreadableGone: true })
     expect(onRound(state, given)).toEqual({ state, then: 'load', cause: 'entry' })
   })
 

@@ -9,7 +9,7 @@ import {
   type RevocationsState,
 } from '../../events.ts'
 import { Denylist } from '../../revocation/denylist.ts'
-import { Reassertion } from '../../revocation/reassertion.ts'
+import { Republisher } from '../../revocation/republisher.ts'
 import {
   isRevoked,
   notRevoked,
@@ -57,7 +57,7 @@ export class PostgresRevocations implements AuditedRevocations {
   readonly #history: History
   readonly #lookup: Lookup
   readonly #denylist: Denylist
-  readonly #reassertion: Reassertion
+  readonly #republisher: Republisher
   readonly #listeners = new Set<(revocation: Revocation) => void>()
   readonly #waiters = new Set<(error?: Error) => void>()
   readonly #reader: Reader
@@ -76,7 +76,7 @@ export class PostgresRevocations implements AuditedRevocations {
     this.#history = new History(deps.commands, settings)
     this.#lookup = new Lookup(deps.commands, settings.lookupTimeoutMs)
     this.#denylist = new Denylist(this.#clock)
-    this.#reassertion = new Reassertion(this.#log, this.#denylist)
+    this.#republisher = new Republisher(this.#log, this.#denylist)
     this.#reader = this.#createReader()
   }
 
@@ -165,7 +165,7 @@ export class PostgresRevocations implements AuditedRevocations {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#reassertion.close()
+    this.#republisher.close()
     this.#noteState()
     this.#settle(closedError())
     this.#listeners.clear()
@@ -249,7 +249,7 @@ export class PostgresRevocations implements AuditedRevocations {
         if (this.#noteState().state !== 'starting') this.#settle()
       },
       onGap: (cause) => this.#emit({ type: 'revocations.gap', partition: 0, reason: cause }),
-      onLoaded: (sinceMs) => this.#reassertion.begin(0, sinceMs),
+      onLoaded: (sinceMs) => this.#republisher.begin(0, sinceMs),
       onFailure: (error) => this.#onFailure(error),
     })
   }

@@ -278,19 +278,19 @@ export class Reader {
   }
 
   async #round(log: PartitionLog): Promise<Step> {
-    const { junk, cursor } = this.#state
-    const isBooting = this.#state.proof === undefined && junk === undefined
+    const { unreadable, cursor } = this.#state
+    const isBooting = this.#state.proof === undefined && unreadable === undefined
     const blockMs = isBooting ? bootBlockMs : this.#blockMs
     const sentAt = instantOf(this.#deps.clock)
     this.#headAskedAtMs = sentAt.monotonicMs
     // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
     const beat = this.#heartbeat(log)
-    const lookedFor = junk === undefined ? true : log.holdsJunk(junk)
+    const lookedFor = unreadable === undefined ? true : log.holdsUnreadable(unreadable)
     const read = log.readNewer(cursor, blockMs)
     const [head, isThere, entries] = await this.#watched(Promise.all([beat, lookedFor, read]))
     this.#headNow = head.now
     this.#applyAll(entries, head.now, 0)
-    this.#isBusy = entries.length > 0 && junk === undefined
+    this.#isBusy = entries.length > 0 && unreadable === undefined
     // The head alone was lost: all entries are there, so no server misses one and writes it again.
     if (head.epoch === absentEpoch && head.length > 0) await this.#reopen()
     return onRound(this.#state, {
@@ -298,7 +298,7 @@ export class Reader {
       head,
       entries,
       limit: chunkSize,
-      isJunkGone: !isThere,
+      isUnreadableGone: !isThere,
       isReplica: this.#isReplica,
     })
   }

@@ -87,7 +87,7 @@ export class PartitionLog {
   }
 
   /** Whether an entry that cannot be read still stands there. After a failover one of ours may have got its position. */
-  async holdsJunk(position: string): Promise<boolean> {
+  async holdsUnreadable(position: string): Promise<boolean> {
     const reply = await this.#client.xrange(this.#stream, position, position)
     return reply.some((entry) => decodeEntry(entry).seq === undefined)
   }

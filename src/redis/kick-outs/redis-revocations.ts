@@ -10,7 +10,7 @@ import {
 } from '../../events.ts'
 import { Denylist } from '../../revocation/denylist.ts'
 import type { PartitionState } from '../../revocation/freshness.ts'
-import { Reassertion } from '../../revocation/reassertion.ts'
+import { Republisher } from '../../revocation/republisher.ts'
 import {
   isRevoked,
   notRevoked,
@@ -58,7 +58,7 @@ export class RedisRevocations implements AuditedRevocations {
   readonly #history: History
   readonly #lookup: Lookup
   readonly #denylist: Denylist
-  readonly #reassertion: Reassertion
+  readonly #republisher: Republisher
   readonly #listeners = new Set<(revocation: Revocation) => void>()
   readonly #waiters = new Set<(error?: Error) => void>()
   readonly #copy: FollowedLog
@@ -91,7 +91,7 @@ export class RedisRevocations implements AuditedRevocations {
       if (!isFollowed) this.#emit({ type: 'revocations.gap', partition, reason: 'epoch' })
     })
     this.#denylist = new Denylist(this.#clock)
-    this.#reassertion = new Reassertion(
+    this.#republisher = new Republisher(
       {
         republish: async (revocation, remainingMs) => this.#log.republish(revocation, remainingMs),
         partitionOf: (level, issuer, id) => this.#log.keys.partitionOf(level, issuer, id),
@@ -195,7 +195,7 @@ export class RedisRevocations implements AuditedRevocations {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#reassertion.close()
+    this.#republisher.close()
     this.#noteState()
     this.#settle(closedError())
     this.#listeners.clear()
@@ -304,7 +304,7 @@ export class RedisRevocations implements AuditedRevocations {
         if (cause === 'failover') this.#connection.reconnect()
         this.#emit({ type: 'revocations.gap', partition, reason: cause })
       },
-      onLoaded: (partition, sinceMs) => this.#reassertion.begin(partition, sinceMs),
+      onLoaded: (partition, sinceMs) => this.#republisher.begin(partition, sinceMs),
       onFailure: (error) => this.#onFailure(error),
     })
   }

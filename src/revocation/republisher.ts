@@ -1,40 +1,40 @@
 import type { Denylist, UnseenEntry } from './denylist.ts'
 import type { RevocationLevel } from './revocation.ts'
 
-/** Spread over a fleet: what one server has written again arrives at the others before they begin. */
+/** Servers begin at random moments within this time: what the first one republishes, the others read and need not write. */
 const maxHeadStartMs = 150
 const retryMs = 300
 const batchSize = 50
-/** How long the event loop is held at a time. */
+/** How long the search for missing entries may block the event loop at a time. */
 const turnMs = 10
 
-/** A log that lost entries can be written to again. */
-export interface ReassertedLog {
+/** The log that missing entries are written to. */
+export interface RepublisherLog {
   /** Writes a revocation again, unless another process has done so already. Safe to repeat. */
   republish(revocation: UnseenEntry['revocation'], remainingMs: number): Promise<void>
   /** The partition that a revocation lies in. */
   partitionOf(level: RevocationLevel, issuer: string, id: string): number
-  /** Whether this process lacks the right to write, so that it leaves it to those that have it. */
+  /** Whether this process lacks the right to write. Then other processes have to republish. */
   isForbidden(error: unknown): boolean
 }
 
 /**
- * Writes again what this process holds and the store has lost: after a failover that lost a write, after FLUSHALL or
- * TRUNCATE, after a foreign trim. A kick-out survives as long as one process that saw it lives.
+ * Republishes what this process holds and the store has lost: by a failover that lost a write, by FLUSHALL or TRUNCATE, or
+ * by another program's trim. A kick-out survives as long as one process that read it lives.
  */
-export class Reassertion {
-  readonly #log: ReassertedLog
+export class Republisher {
+  readonly #log: RepublisherLog
   readonly #denylist: Denylist
-  /** The load whose missing entries are being written, per partition; a later one takes over. */
+  /** The load whose missing entries are being written, per partition. A later load replaces it. */
   readonly #current = new Map<number, number>()
   #closed = false
 
-  constructor(log: ReassertedLog, denylist: Denylist) {
+  constructor(log: RepublisherLog, denylist: Denylist) {
     this.#log = log
     this.#denylist = denylist
   }
 
-  /** Writes what a load of a partition, begun at `sinceMs` (monotonic), has not brought back. */
+  /** Republishes every entry of a partition that a load, begun at `sinceMs` (monotonic), did not bring. */
   begin(partition: number, sinceMs: number): void {
     this.#current.set(partition, sinceMs)
     void this.#run(partition, sinceMs)
@@ -56,9 +56,9 @@ export class Reassertion {
         await this.#writeAll(partition, sinceMs)
         return
       } catch (error) {
-        // A user that may only read leaves it to those that may write.
+        // The user of this process may only read. Other processes have to republish.
         if (this.#log.isForbidden(error)) return
-        // The store went away again. What is missing stays missing until it was written.
+        // The store failed again. The next attempt writes what is still missing.
         await pause(retryMs)
       }
     }
@@ -69,7 +69,7 @@ export class Reassertion {
     for await (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
       if (this.#isSuperseded(partition, sinceMs)) return
       const write = this.#log.republish(revocation, remainingMs)
-      // One that fails while others are still being collected, or after a later load has taken over, would end the process.
+      // A write may fail before `Promise.all` listens. Without this handler the unhandled rejection would end the process.
       write.catch(() => undefined)
       batch.push(write)
       if (batch.length < batchSize) continue
@@ -79,7 +79,7 @@ export class Reassertion {
     await Promise.all(batch)
   }
 
-  /** In short turns: what is not missing, or lies in other partitions, may be a million entries. */
+  /** Searches in short turns, since it may pass over a million entries that are not missing, or in other partitions. */
   async *#missing(partition: number, sinceMs: number): AsyncGenerator<UnseenEntry> {
     let turnEndsMs = performance.now() + turnMs
     for (const entry of this.#denylist.unseen(sinceMs)) {

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { systemClock } from '../../src/clock.ts'
 import { Denylist } from '../../src/revocation/denylist.ts'
-import { Reassertion } from '../../src/revocation/reassertion.ts'
+import { Republisher } from '../../src/revocation/republisher.ts'
 import type { Revocation } from '../../src/revocation/revocation.ts'
 import { waitUntil } from '../support/wait.ts'
 
@@ -20,11 +20,11 @@ test('a write that fails after a later load has taken over ends no process', asy
     for (const id of ['u1', 'u2', 'u3']) denylist.apply(revocationOf(id), 600_000, false)
     let asked = 0
     let failed = 0
-    const reassertion: Reassertion = new Reassertion(
+    const republisher: Republisher = new Republisher(
       {
         async republish() {
           // The first write is under way when a later load takes over.
-          if (++asked === 1) reassertion.close()
+          if (++asked === 1) republisher.close()
           await new Promise((resolve) => setTimeout(resolve, 5))
           failed++
           throw new Error('The node of the slot is not known')
@@ -34,7 +34,7 @@ test('a write that fails after a later load has taken over ends no process', asy
       },
       denylist,
     )
-    reassertion.begin(0, performance.now())
+    republisher.begin(0, performance.now())
     await waitUntil(() => failed >= 1, { what: 'the write to fail' })
     await new Promise((resolve) => setImmediate(resolve))
     await new Promise((resolve) => setImmediate(resolve))
