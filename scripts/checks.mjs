@@ -20,6 +20,7 @@ export const longTests = [
   'redis/harness',
   'redis/issuer',
   'redis/kick-outs/agreement',
+  'redis/kick-outs/clock-skew',
   'redis/kick-outs/republish',
   'redis/pause',
   'redis/races',
@@ -54,6 +55,7 @@ export const quickSteps = (jestArguments) => [
 ]
 
 export const thoroughSteps = (jestArguments) => [
+  [['faketime', 'node', 'scripts/ensure-faketime.mjs']],
   [['postgres', 'node', 'scripts/ensure-postgres.mjs']],
   [['chromium', 'node', 'scripts/ensure-chromium.mjs']],
   [['unused code', ...npm('knip')]],

@@ -164,7 +164,7 @@ async function rotate(
     case 'retried':
     case 'retried_late':
     case 'fast_forwarded':
-      context.storeClock.note(outcome.now)
+      context.storeClock.note(outcome.session.lastSeenAt)
       return outcome
     case 'reused':
       emitSession(context, 'refresh.reused', outcome.session)

@@ -174,7 +174,7 @@ export async function startSession(
     )
   }
   const { session } = started
-  context.storeClock.note(session.startedAt)
+  context.storeClock.note(session.lastSeenAt)
   for (const ended of started.ended) emitEnded(context, ended, 'limit', subject)
   emitSession(context, 'session.started', session)
   try {

@@ -41,7 +41,7 @@ export interface KickOutHook {
     at: number,
     /** `false` where the caller gave the moment, which may be past. */
     isNow: boolean,
-  ): { readonly sessionsEnded: number; readonly version?: number }
+  ): { readonly sessionsEnded: number; readonly version?: number; readonly at: number }
 }
 
 export interface MemoryRevocationsDeps {
@@ -145,8 +145,8 @@ export function createMemoryRevocations(
     const resolved = resolveTarget(target, defaultIssuer)
     const { reason, at: givenAt } = readKickOutOptions(kickOutOptions, retentionSeconds, clock)
     const now = clock.now()
-    const at = givenAt ?? now
-    const hooked = onTarget?.(resolved, at, givenAt === undefined)
+    const hooked = onTarget?.(resolved, givenAt ?? now, givenAt === undefined)
+    const at = hooked?.at ?? givenAt ?? now
     const needed = neededMs(resolved, now, retentionSeconds * 1000)
     const result = (kickOutId: string, moment: number): KickOutResult => ({
       id: kickOutId,

@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { People } from '../drills/support/people.ts'
+import { findFaketime } from '../support/movable-clock.ts'
 import { Random } from '../support/random.ts'
 import { check, type CheckSettings, type Violation } from './check.ts'
 import { Crowd } from './crowd.ts'
@@ -38,11 +38,6 @@ const patienceMs = 8000
 /** A turn of this process that comes so late means that the machine is too busy to judge times. */
 const lateMs = 250
 const lookEveryMs = 5000
-
-const libraries = [
-  '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1',
-  '/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1',
-]
 
 /** A fault on its way. */
 interface UnderWay {
@@ -148,7 +143,7 @@ class Session {
       root,
       folder: this.#folder,
       addresses,
-      faketime: libraries.find((path) => existsSync(path)),
+      faketime: findFaketime(),
       config: {
         ...{ place, jwks, signingKey, minReplicas, partitions },
         ...claims,

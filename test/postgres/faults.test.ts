@@ -135,7 +135,7 @@ test('a transaction that commits late leaves no gap: what was numbered after it 
   const stranger = await openStranger()
   await stranger.query('BEGIN')
   await stranger.query(
-    `SELECT ${schema}.kick_out(90000000, 'late', $1, 'subject', 'late', NULL, NULL, NULL, NULL, 0)`,
+    `SELECT ${schema}.kick_out(90000000, 'late', $1, 'subject', 'late', NULL, NULL, NULL, NULL, 0, 0)`,
     [issuer],
   )
   const early = server.revocations.kickOut({ subject: 'early' })

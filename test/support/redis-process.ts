@@ -23,10 +23,11 @@ export interface RedisProcess {
  */
 export async function launchRedis(
   args: readonly string[],
-  { port, dir }: { port: number; dir: string },
+  { port, dir, env = {} }: { port: number; dir: string; env?: NodeJS.ProcessEnv },
 ): Promise<RedisProcess> {
   const child = spawn('redis-server', [...args, '--dir', dir, '--logfile', join(dir, LOG_FILE)], {
     stdio: 'ignore',
+    env: { ...process.env, ...env },
   })
   child.unref()
   const ended = new Promise<void>((resolve) => {
@@ -45,21 +46,21 @@ export async function launchRedis(
   void ended.then(() => {
     forgetProcess(pid)
   })
-  const process = toRedisProcess(child, pid, ended)
+  const launched = toRedisProcess(child, pid, ended)
   try {
     await waitUntil(
       async () => {
-        if (!process.running) return 'ended'
+        if (!launched.running) return 'ended'
         return (await isAnsweredBy(pid, port)) && 'answers'
       },
       { what: `redis-server on port ${port}`, timeoutMs: 15_000 },
     )
   } catch (cause) {
-    await process.kill()
+    await launched.kill()
     throw new Error(`redis-server does not answer: ${tailOfLog(dir)}`, { cause })
   }
-  if (!process.running) throw new Error(`redis-server ended at once: ${tailOfLog(dir)}`)
-  return process
+  if (!launched.running) throw new Error(`redis-server ended at once: ${tailOfLog(dir)}`)
+  return launched
 }
 
 function toRedisProcess(child: ChildProcess, pid: number, ended: Promise<void>): RedisProcess {

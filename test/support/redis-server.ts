@@ -4,6 +4,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { askRedis } from './ask-redis.ts'
 import { onFreePorts } from './free-port.ts'
 import { makeScratchDir, removeScratchDir } from './reaper.ts'
+import { makeClock, type MovableClock } from './movable-clock.ts'
 import { launchRedis, type RedisProcess } from './redis-process.ts'
 
 const HOST = '127.0.0.1'
@@ -18,6 +19,8 @@ export interface StartRedisOptions {
    * temporary one
    */
   readonly dir?: string
+  /** Lets `setClock` work: how far its clock is ahead of the machine's at first, milliseconds. */
+  readonly aheadMs?: number
 }
 
 /** Without `replyMapping`, which would change the type of the client. */
@@ -52,6 +55,8 @@ export interface RedisServer {
    * empty.
    */
   restart(options?: { readonly keepData?: boolean }): Promise<void>
+  /** Sets its clock ahead of the machine's, or behind it. Needs the option `aheadMs`. */
+  setClock(aheadMs: number): void
 }
 
 /** Starts a `redis-server` without persistence on 127.0.0.1 and resolves when it answers. */
@@ -62,10 +67,11 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Redis
     ...['--repl-diskless-sync-delay', '0', '--enable-debug-command', 'yes'],
     ...(options.args ?? []),
   ]
+  const clock = options.aheadMs === undefined ? undefined : makeClock(dir, options.aheadMs)
   const startOn = async (port: number) => {
     const args = toArgs(port)
-    const process = await launchRedis(args, { port, dir })
-    return toRedisServer(process, { port, dir, args, ownsDir: options.dir === undefined })
+    const process = await launchRedis(args, { port, dir, ...clock })
+    return toRedisServer(process, { port, dir, args, clock, ownsDir: options.dir === undefined })
   }
   try {
     return await (options.port === undefined ? onFreePorts(1, startOn) : startOn(options.port))
@@ -80,10 +86,11 @@ interface Launched {
   readonly dir: string
   readonly args: readonly string[]
   readonly ownsDir: boolean
+  readonly clock: MovableClock | undefined
 }
 
 function toRedisServer(first: RedisProcess, launched: Launched): RedisServer {
-  const { port, dir, args, ownsDir } = launched
+  const { port, dir, args, ownsDir, clock } = launched
   const clients = new Set<Redis>()
   let process = first
   return {
@@ -121,6 +128,10 @@ function toRedisServer(first: RedisProcess, launched: Launched): RedisServer {
     resume() {
       process.signal('SIGCONT')
     },
+    setClock(aheadMs) {
+      if (!clock) throw new Error('setClock(): start Redis with aheadMs')
+      clock.set(aheadMs)
+    },
     async restart({ keepData = false } = {}) {
       if (keepData && process.running) {
         process.signal('SIGCONT')
@@ -128,7 +139,7 @@ function toRedisServer(first: RedisProcess, launched: Launched): RedisServer {
       }
       await process.kill()
       if (!keepData) removeData(dir)
-      process = await launchRedis(args, { port, dir })
+      process = await launchRedis(args, { port, dir, ...clock })
     },
   }
 }

@@ -19,13 +19,31 @@ interface Mark {
 export class MemoryHorizons {
   readonly #versions = new Map<string, Mark>()
   readonly #moments = new Map<string, Mark>()
-  /** When the youngest session began. */
   #latest = 0
+
+  /** The latest date that a token or session was given, milliseconds. */
+  get latest(): number {
+    return this.#latest
+  }
 
   /** The version of a session that begins now: not below the last kick-out of its user. */
   versionOf(issuer: string, subject: string, now: number): number {
     this.#latest = Math.max(this.#latest, now)
     return Math.max(this.#versions.get(keyOf(issuer, subject))?.value ?? 0, now)
+  }
+
+  /** When a session begins: now, or after the last kick-out of its client or of everyone where that lies ahead. */
+  startOf(issuer: string, clientId: string | undefined, now: number): number {
+    const start = Math.max(now, this.#markOf(issuer, clientId) + 1)
+    this.#latest = Math.max(this.#latest, start)
+    return start
+  }
+
+  /** The date of an access token of a session: now, or when the session began where that was dated ahead. */
+  dateToken({ startedAt }: Pick<SessionRecord, 'startedAt'>, now: number): number {
+    const date = Math.max(startedAt, now)
+    this.#latest = Math.max(this.#latest, date)
+    return date
   }
 
   /**
@@ -49,15 +67,16 @@ export class MemoryHorizons {
   }
 
   isOver({ issuer, subject, clientId, version, startedAt }: SessionRecord): boolean {
+    const mark = this.#markOf(issuer, clientId)
+    return startedAt <= mark || version < (this.#versions.get(keyOf(issuer, subject))?.value ?? 0)
+  }
+
+  /** When the client, or everyone, was last kicked out, milliseconds; 0 for never. */
+  #markOf(issuer: string, clientId: string | undefined): number {
     const momentOf = (level: string, id: string): number =>
       this.#moments.get(keyOf(issuer, level, id))?.value ?? 0
-    const horizon = Math.max(
-      momentOf('everyone', ''),
-      clientId === undefined ? 0 : momentOf('client', clientId),
-    )
-    return (
-      startedAt <= horizon || version < (this.#versions.get(keyOf(issuer, subject))?.value ?? 0)
-    )
+    const everyone = momentOf('everyone', '')
+    return clientId === undefined ? everyone : Math.max(everyone, momentOf('client', clientId))
   }
 
   /** Marks lie in the order in which they were last raised, so the oldest stand first. */

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import { UnavailableError } from '../../errors.ts'
 import { assertOptions, readNumber } from '../../options.ts'
-import { createMemoryRevocations } from '../../revocation/memory-revocations.ts'
+import { createMemoryRevocations, type KickOutHook } from '../../revocation/memory-revocations.ts'
 import { type AuditedRevocations, defaultRetentionSeconds } from '../../revocation/revocations.ts'
 import type { ResolvedTarget } from '../../revocation/target.ts'
 import { MemoryHorizons } from './memory-horizons.ts'
@@ -76,7 +76,7 @@ export class MemorySessionStore implements SessionStore {
     this.#clock = clock
     this.#revocations = createMemoryRevocations(
       { retentionSeconds: this.retentionSeconds },
-      { clock, onTarget: (target, at, isNow) => this.#endTargeted(target, at, isNow) },
+      { clock, onTarget: (target, at, isNow) => this.#onKickOut(target, at, isNow) },
     )
   }
 
@@ -106,7 +106,7 @@ export class MemorySessionStore implements SessionStore {
       scopes: session.scopes,
       device: session.device,
       authentication: session.authentication,
-      startedAt: now,
+      startedAt: this.#horizons.startOf(session.issuer, session.clientId, now),
       lastSeenAt: now,
       version: this.#horizons.versionOf(session.issuer, session.subject, now),
       counter: 0,
@@ -169,7 +169,8 @@ export class MemorySessionStore implements SessionStore {
     }
     kept.lastSeenAt = now
     kept.idleUntil = now + request.idleTtlMs
-    return { outcome, session: toRecord(kept), counter: kept.counter, now }
+    const date = this.#horizons.dateToken(kept, now)
+    return { outcome, session: toRecord(kept), counter: kept.counter, now: date }
   }
 
   async amend({ sessionId, field, before, after }: AmendRequest): Promise<AmendOutcome> {
@@ -180,7 +181,8 @@ export class MemorySessionStore implements SessionStore {
     if (now >= kept.expiresAt) return Promise.resolve({ outcome: 'expired' })
     if (kept[field] !== before) return Promise.resolve({ outcome: 'changed' })
     kept[field] = after
-    return Promise.resolve({ outcome: 'amended', session: toRecord(kept), now })
+    const date = this.#horizons.dateToken(kept, now)
+    return Promise.resolve({ outcome: 'amended', session: toRecord(kept), now: date })
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {
@@ -210,6 +212,12 @@ export class MemorySessionStore implements SessionStore {
 
   #assertOpen(): void {
     if (this.#closed) throw new UnavailableError('sessions', 'The session store was closed')
+  }
+
+  #onKickOut(target: ResolvedTarget, givenAt: number, isNow: boolean): ReturnType<KickOutHook> {
+    // Tokens may be dated ahead, by a clock that was set back since.
+    const at = isNow ? Math.max(givenAt, this.#horizons.latest) : givenAt
+    return { at, ...this.#endTargeted(target, at, isNow) }
   }
 
   /** The part of a kick-out that concerns sessions. */

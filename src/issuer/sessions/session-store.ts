@@ -112,7 +112,7 @@ export type RotateOutcome =
       readonly outcome: 'rotated' | 'fast_forwarded' | 'retried' | 'retried_late'
       readonly session: SessionRecord
       readonly counter: number
-      /** The store's clock, milliseconds. */
+      /** The date of the access token, milliseconds: now by the store's clock, or `startedAt` where that lies ahead of it. */
       readonly now: number
     }
   /** A superseded token: the session is ended and its access tokens are revoked. */
@@ -136,7 +136,7 @@ export type AmendOutcome =
   | {
       readonly outcome: 'amended'
       readonly session: SessionRecord
-      /** The store's clock, milliseconds. */
+      /** The date of the access token, milliseconds, as in {@link RotateOutcome}. */
       readonly now: number
     }
   /** Nothing changed: no such session any more, its time is up, or the field holds something else. */

@@ -107,6 +107,7 @@ export class RevocationLog {
         by === undefined ? null : JSON.stringify(by),
         at === undefined ? null : Math.floor(at),
         Math.floor(expiresAtMs ?? 0),
+        Date.now(),
       ],
       budgetMs,
     )

@@ -4,6 +4,8 @@ import { expiryMarginMs } from '../../revocation/revocation.ts'
 const marginMs = 120_000
 /** How long a function waits for a row that another transaction holds. Then it fails, and the answer is 503. */
 const lockTimeoutMs = 700
+/** How far the clock of a process may be ahead of PostgreSQL's. */
+const maxSkewMs = 60_000
 
 /**
  * The functions that number, append to and read the log. Each call is one statement: nothing is left locked by a process
@@ -142,7 +144,7 @@ $$;
 -- Kicks out at one level: raises the version of the user or ends the session, and appends the revocation. Safe to repeat:
 -- versions and moments only rise. A token or session that is out for as long as it has to be is not written again.
 CREATE OR REPLACE FUNCTION :s.kick_out(p_retention bigint, p_kick_out_id text, p_issuer text, p_level text, p_target text,
-  p_reason text, p_author text, p_by text, p_given_at bigint, p_expires_at bigint,
+  p_reason text, p_author text, p_by text, p_given_at bigint, p_expires_at bigint, p_sent_at bigint,
   OUT o_kick_out_id text, OUT o_is_new boolean, OUT o_seq bigint, OUT o_epoch text, OUT o_at bigint,
   OUT o_now bigint, OUT o_kept_until bigint, OUT o_version bigint, OUT o_ended bigint) LANGUAGE plpgsql AS $$
 DECLARE v_retention bigint; v_needed bigint; v_held :s.denied; v_youngest bigint;
@@ -162,7 +164,10 @@ BEGIN
   END IF;
   PERFORM pg_advisory_xact_lock(:s.lock_key(p_level, p_issuer, p_target));
   o_now := :s.now_ms();
-  o_at := least(coalesce(p_given_at, o_now), o_now);
+  -- The clock of the writer may be ahead of this one, which may be behind: a token that an issuer has dated is covered. A
+  -- clock that is further ahead is wrong.
+  o_at := CASE WHEN p_given_at IS NOT NULL THEN least(p_given_at, o_now)
+    WHEN p_sent_at - o_now <= ${maxSkewMs} THEN greatest(o_now, p_sent_at) ELSE o_now END;
   v_needed := o_now + v_retention;
   IF p_expires_at > o_now THEN v_needed := least(v_needed, p_expires_at + ${expiryMarginMs}); END IF;
   o_kept_until := v_needed;
@@ -178,7 +183,8 @@ BEGIN
     ) SELECT count(*) FILTER (WHERE was_live) INTO o_ended FROM gone;
   ELSIF p_level IN ('client', 'everyone') THEN
     IF p_given_at IS NULL THEN
-      SELECT max(started_at) INTO v_youngest FROM :s.sessions WHERE issuer = p_issuer;
+      -- Sessions begin, and tokens are refreshed, by a clock that may have been ahead of this one.
+      SELECT greatest(max(started_at), max(seen_at)) INTO v_youngest FROM :s.sessions WHERE issuer = p_issuer;
       o_at := greatest(o_at, v_youngest);
     END IF;
     SELECT max(ends_at) INTO v_youngest FROM :s.sessions;

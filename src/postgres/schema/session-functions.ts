@@ -81,7 +81,7 @@ BEGIN
   v_is_retry := v_is_retry OR v_is_late;
   IF p_counter < s.counter AND NOT v_is_retry THEN
     SELECT k.o_at, k.o_kept_until INTO o_at, o_kept_until FROM :s.kick_out(p_retention, p_kick_out_id, s.issuer,
-      'session', p_session_id, '${reuseReason}', NULL, NULL, NULL, 0) k;
+      'session', p_session_id, '${reuseReason}', NULL, NULL, NULL, 0, 0) k;
     o_outcome := 'reused';
     o_session := row_to_json(s)::text;
     RETURN;
@@ -102,6 +102,8 @@ BEGIN
     seen_at = o_now, idle_until = o_now + p_idle_ms
     WHERE session_id = p_session_id RETURNING * INTO s;
   o_session := row_to_json(s)::text;
+  -- The date of the access token: now, or when the session began where that was dated ahead.
+  o_now := greatest(o_now, s.started_at);
 END $$;
 
 -- Puts a text into a field of a session, where the field holds what it is expected to. A kick-out comes before it, and
@@ -132,6 +134,8 @@ BEGIN
     sealed = CASE WHEN p_is_step_up THEN sealed ELSE p_after END
     WHERE session_id = p_session_id RETURNING * INTO s;
   o_session := row_to_json(s)::text;
+  -- The date of the access token: now, or when the session began where that was dated ahead.
+  o_now := greatest(o_now, s.started_at);
 END $$;
 
 -- One session, or those of a user: the last used first.

@@ -46,6 +46,8 @@ const lagPauseMs = 50
 const reopenBudgetMs = 500
 /** How long until a log that this process may not repair is looked at again. */
 const forbiddenRetryMs = 500
+/** How far the clock of Redis may be ahead of this server's. One that is further ahead would make entries expire early. */
+const maxRedisAheadMs = 60_000
 /** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
 const watchdogSlackMs = 600
 
@@ -326,7 +328,9 @@ export class Reader {
     return step
   }
 
-  #applyAll(entries: readonly LogEntry[], now: number, first: number): void {
+  #applyAll(entries: readonly LogEntry[], headNow: number, first: number): void {
+    const wallMs = this.#deps.clock.now()
+    const now = headNow - wallMs > maxRedisAheadMs ? wallMs : headNow
     for (const { revocation, seq, isAwaited } of entries) {
       if (!revocation || seq === undefined) continue
       if (isAwaited && !this.#isAwaited) {

@@ -60,6 +60,8 @@ export class RevocationLog {
   /** The connection on which Redis was looked over. */
   #openedConnection = 0
   #opening: Promise<void> | undefined
+  /** The latest date of a token or session that this process has read from the log, milliseconds. */
+  #seenAt = 0
 
   constructor(connection: CommandConnection, settings: LayoutSettings) {
     this.#connection = connection
@@ -86,8 +88,22 @@ export class RevocationLog {
   }
 
   /** Arguments that every script which may open the log is given. */
-  get opening(): { new_epoch: string; partitions: number; retention_ms: number } {
-    return { new_epoch: newEpoch(), ...this.layout }
+  get opening(): {
+    new_epoch: string
+    partitions: number
+    retention_ms: number
+    sent_at: number
+    seen_at: number
+  } {
+    return { new_epoch: newEpoch(), sent_at: Date.now(), seen_at: this.#seenAt, ...this.layout }
+  }
+
+  /**
+   * Remembers a date that the log has given to a token or session. A Redis that has lost its state, and whose clock is
+   * behind, would otherwise date the next kick-out before that token.
+   */
+  noteDate(atMs: number): void {
+    this.#seenAt = Math.max(this.#seenAt, atMs)
   }
 
   /**
@@ -137,14 +153,17 @@ export class RevocationLog {
     const givenAt = givenMoment ?? ''
     try {
       await this.assertUsable()
-      if (level === 'client' || level === 'everyone')
-        await this.#setHorizons(level, issuer, id, givenAt)
+      const marks =
+        level === 'client' || level === 'everyone'
+          ? await this.#setHorizons(level, issuer, id, givenAt)
+          : []
       const waits = this.settings.minReplicas > 0
       const connection = waits ? this.#connection.holding : this.#connection
       const reply = await connection.runPatiently(writeBudgetMs, async (client) => {
         const node = waits ? await connection.nodeOf(client, this.keys.meta(partition)) : client
         const published = await kickOutScript(node, this.#keysOf(written), {
           ...this.opening,
+          seen_at: Math.max(this.#seenAt, ...marks),
           issuer,
           level,
           id,
@@ -201,22 +220,23 @@ export class RevocationLog {
     )
   }
 
+  /** @returns the moment of the kick-out as each partition knows it: the sessions of a user are in one of them */
   async #setHorizons(
     level: 'client' | 'everyone',
     issuer: string,
     id: string,
     givenAt: number | '',
-  ): Promise<void> {
+  ): Promise<number[]> {
     // Partition 0 is written with the revocation itself.
     const others = this.partitions.slice(1)
     const horizon = this.keys.horizon(level, issuer, id)
     const waits = this.settings.minReplicas > 0
     const connection = waits ? this.#connection.holding : this.#connection
-    await Promise.all(
+    return Promise.all(
       others.map(async (partition) =>
         connection.runPatiently(writeBudgetMs, async (client) => {
           const node = waits ? await connection.nodeOf(client, this.keys.meta(partition)) : client
-          await setHorizonScript(
+          const mark = await setHorizonScript(
             node,
             {
               meta_key: this.keys.meta(partition),
@@ -226,6 +246,7 @@ export class RevocationLog {
             { ...this.opening, horizon, given_at: givenAt },
           )
           if (waits) await this.#assertReplicated(node as Redis)
+          return mark
         }),
       ),
     )

@@ -295,7 +295,10 @@ export class RedisRevocations implements AuditedRevocations {
       clock: this.#clock,
       isServer: () => this.#isServer,
       report: () => this.#report(),
-      onHead: (partition, head) => this.#heads.set(partition, head),
+      onHead: (partition, head) => {
+        this.#heads.set(partition, head)
+        this.#log.noteDate(head.latest)
+      },
       apply: (revocation, remainingMs, isConfirmed) =>
         this.enforce(revocation, remainingMs, isConfirmed),
       onState: (partition, state) => this.#onPartition(partition, state),

@@ -11,11 +11,11 @@ export type AmendReply =
  * a kick-out comes before it, and nothing changes, or after it, and ends the session. Not safe to repeat: the second time
  * the field has changed.
  *
- * Touches the session; reads its user's version and horizons.
+ * Touches the session and meta; reads its user's version and horizons.
  */
 export const amendSessionScript = defineScript({
   name: 'amend-session',
-  version: 1,
+  version: 2,
   keys: ['session_key'],
   arguments: ['base', 'sid', 'field', 'before', 'after'],
   prelude: sessionPrelude,
@@ -26,7 +26,7 @@ if now >= expiry_of(session) then return { 'expired' } end
 if (session[field] or '') ~= before then return { 'changed' } end
 session[field] = after
 redis.call('HSET', session_key, field, after)
-return { 'amended', int(now), reply_of(session, sid) }
+return { 'amended', int(date_token(session, now)), reply_of(session, sid) }
 `,
   parse(reply): AmendReply {
     const [outcome, now, session] = reply as [AmendReply['outcome'], string, string[]]

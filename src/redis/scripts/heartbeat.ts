@@ -10,6 +10,8 @@ export interface HeartbeatReply extends LogHead {
   readonly retentionBeforeMs: number
   /** A number that a kick-out waits for servers to report, though no entry says so; 0 for none. */
   readonly awaited: number
+  /** The latest date that the log has given to a token or session, milliseconds; 0 for none. */
+  readonly latest: number
   /** How many servers have reported; read together with a report, and otherwise `undefined`. */
   readonly servers: number | undefined
 }
@@ -25,7 +27,7 @@ export interface HeartbeatReply extends LogHead {
  */
 export const heartbeatScript = defineScript({
   name: 'heartbeat',
-  version: 3,
+  version: 4,
   isAllowedWhenFull: true,
   keys: ['servers_key'],
   arguments: [
@@ -45,7 +47,7 @@ local base = string.sub(servers_key, 1, -8)
 local meta_key, stream_key = base .. 'meta', base .. 'stream'
 local now = clock()
 local head = redis.call('HMGET', meta_key, 'epoch', 'created_at', 'seq', 'first', 'partitions', 'told_at',
-  'retention_ms', 'raised_at', 'retention_before', 'awaited')
+  'retention_ms', 'raised_at', 'retention_before', 'awaited', 'latest')
 if head[5] and head[5] ~= partitions then return redis.error_reply('KICKOUTPARTITIONS ' .. head[5]) end
 if server_id ~= '' then
   redis.call('HSET', servers_key, server_id,
@@ -63,15 +65,15 @@ end
 local newest = redis.call('XREVRANGE', stream_key, '+', '-', 'COUNT', 1)[1]
 return { head[1] or '', head[2] or '0', head[3] or '0', head[4] or '1', int(now), redis.call('XLEN', stream_key),
   newest and newest[1] or '0-0', head[6] or '0', head[7] or '0', head[8] or '0', head[9] or '0',
-  head[10] or '0', servers }
+  head[10] or '0', servers, head[11] or '0' }
 `,
   parse(reply): HeartbeatReply {
     const [
       epoch, createdAt, seq, first, now, length, newest, toldAt, retention, raised, before, awaited,
-      servers,
+      servers, latest,
     ] = reply as [
       string, string, string, string, string, number, string, string, string, string, string, string,
-      number,
+      number, string,
     ] // prettier-ignore
     return {
       epoch,
@@ -86,6 +88,7 @@ return { head[1] or '', head[2] or '0', head[3] or '0', head[4] or '1', int(now)
       raisedAt: Number(raised),
       retentionBeforeMs: Number(before),
       awaited: Number(awaited),
+      latest: Number(latest),
       servers: servers < 0 ? undefined : servers,
     }
   },

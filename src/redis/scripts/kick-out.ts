@@ -24,7 +24,7 @@ export interface KickOutReply {
  */
 export const kickOutScript = defineScript({
   name: 'kick-out',
-  version: 3,
+  version: 4,
   keys: [
     'meta_key',
     'stream_key',
@@ -38,6 +38,8 @@ export const kickOutScript = defineScript({
     'new_epoch',
     'partitions',
     'retention_ms',
+    'sent_at',
+    'seen_at',
     'issuer',
     'level',
     'id',

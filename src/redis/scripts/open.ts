@@ -12,9 +12,9 @@ import { openingPrelude } from './prelude.ts'
  */
 export const openScript = defineScript({
   name: 'open',
-  version: 2,
+  version: 3,
   keys: ['meta_key', 'stream_key'],
-  arguments: ['new_epoch', 'partitions', 'retention_ms', 'needs_entries'],
+  arguments: ['new_epoch', 'partitions', 'retention_ms', 'sent_at', 'seen_at', 'needs_entries'],
   prelude: openingPrelude,
   lua: `
 if needs_entries == '1' and redis.call('XLEN', stream_key) == 0 then return 'EMPTY' end

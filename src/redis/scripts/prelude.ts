@@ -54,9 +54,18 @@ local function open_log(new_epoch, partitions, retention_ms, now)
   redis.call('HSET', meta_key, 'retention_ms', int(wanted), 'raised_at', int(now), 'retention_before', int(before))
   return nil, wanted
 end
--- The moment of a kick-out: now, or the start of the youngest session where a primary whose clock was ahead dated it.
+-- How far the clock of a process may be ahead of this one's. A clock that is further ahead is wrong.
+local max_skew_ms = 60000
+-- The moment of a kick-out that is to cover every token of before. This clock may be behind: behind the clock of an earlier
+-- primary, which dated tokens ('latest', or 'seen_at' where that was lost too), or behind the clocks of the issuers.
 local function moment(now)
-  return math.max(now, tonumber(redis.call('HGET', meta_key, 'latest') or '0'))
+  local at = math.max(now, tonumber(redis.call('HGET', meta_key, 'latest') or '0'), tonumber(seen_at))
+  local sent = tonumber(sent_at)
+  return sent - now <= max_skew_ms and math.max(at, sent) or at
+end
+-- Remembers the latest date that a token or session was given.
+local function note_date(date)
+  if date > tonumber(redis.call('HGET', meta_key, 'latest') or '0') then redis.call('HSET', meta_key, 'latest', int(date)) end
 end
 -- Refuses the whole script where the user of the connection may not run one of its writes, so that nothing is left half done.
 local function forbidden(writes)
@@ -74,12 +83,14 @@ const publishing = `-- Appends one revocation and leaves its look-up key. From '
 local margin_ms = 120000
 -- An entry that is awaited has a third field: servers report at once that they have applied it.
 local function publish(deny_key, id, revocation, at, kept_until, version, reason, retention_ms, now, is_awaited)
+  -- A primary whose clock is ahead would trim what is still needed. One whose writer's clock stands still must trim too.
+  local trimming_at = math.max(math.min(now, tonumber(sent_at)), now - retention_ms)
   local oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[1])
   local seq = redis.call('HINCRBY', meta_key, 'seq', 1)
   local head = redis.call('HMGET', meta_key, 'epoch', 'first')
   local entry = { 'd', table.concat({ int(seq), head[1], int(at), int(kept_until), version and int(version) or '' }, ':'), 'r', revocation }
   if is_awaited then table.insert(entry, 'w') table.insert(entry, '1') end
-  redis.call('XADD', stream_key, 'MINID', '~', int(math.max(now - retention_ms * 9 / 8 - margin_ms, 0)), '*', unpack(entry))
+  redis.call('XADD', stream_key, 'MINID', '~', int(math.max(trimming_at - retention_ms * 9 / 8 - margin_ms, 0)), '*', unpack(entry))
   local first = tonumber(head[2])
   if (oldest or seq) <= first then
     oldest = number_of(redis.call('XRANGE', stream_key, '-', '+', 'COUNT', 1)[1])
@@ -112,6 +123,16 @@ local function is_over(session)
   local began = tonumber(session.started_at)
   return began <= tonumber(horizons[1] or 0) or began <= tonumber(horizons[2] or 0)
 end
+-- The date of an access token of this session: now, or when the session began where that was dated ahead. The log remembers
+-- it, in whole seconds as tokens have them, so that a kick-out by a primary whose clock is behind covers the token.
+local function date_token(session, now)
+  local date = math.max(now, tonumber(session.started_at))
+  local held = redis.call('HMGET', base .. 'meta', 'epoch', 'latest')
+  if held[1] and math.floor(date / 1000) > math.floor(tonumber(held[2] or '0') / 1000) then
+    redis.call('HSET', base .. 'meta', 'latest', int(date))
+  end
+  return date
+end
 local function expiry_of(session)
   return math.min(tonumber(session.idle_until), tonumber(session.ends_at))
 end
@@ -124,7 +145,7 @@ end
 
 /** For scripts that neither open the log nor append to it. */
 export const basicPrelude = basics
-/** For scripts that may open the log. */
+/** For scripts that may open the log. They need the arguments of `RevocationLog.opening`. */
 export const openingPrelude = basics + opening
 /** For scripts that append to it. */
 export const prelude = basics + opening + publishing

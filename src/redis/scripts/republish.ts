@@ -10,7 +10,7 @@ import { prelude } from './prelude.ts'
  */
 export const republishScript = defineScript({
   name: 'republish',
-  version: 1,
+  version: 2,
   keys: [
     'meta_key',
     'stream_key',
@@ -24,6 +24,8 @@ export const republishScript = defineScript({
     'new_epoch',
     'partitions',
     'retention_ms',
+    'sent_at',
+    'seen_at',
     'issuer',
     'level',
     'kick_out_id',

@@ -5,6 +5,7 @@ import { readSessionReply, type SessionReply } from './session-reply.ts'
 export type RotateReply =
   | {
       readonly outcome: 'rotated' | 'fast_forwarded' | 'retried' | 'retried_late'
+      /** The date of the access token, milliseconds: now by this clock, or the beginning of a session that is dated ahead. */
       readonly now: number
       readonly counter: number
       readonly session: SessionReply
@@ -28,7 +29,7 @@ export const reuseReason = 'a superseded refresh token was used again'
  */
 export const rotateScript = defineScript({
   name: 'rotate',
-  version: 3,
+  version: 4,
   keys: ['meta_key', 'stream_key', 'session_key'],
   arguments: [
     'base',
@@ -44,6 +45,8 @@ export const rotateScript = defineScript({
     'new_epoch',
     'partitions',
     'retention_ms',
+    'sent_at',
+    'seen_at',
   ],
   prelude: publishingSessionPrelude,
   lua: `
@@ -82,7 +85,7 @@ session.seen_at, session.idle_until = int(now), int(now + idle_ms)
 redis.call('HSET', session_key, 'seen_at', session.seen_at, 'idle_until', session.idle_until)
 redis.call('ZADD', base .. 'user-sessions:' .. session.owner, session.seen_at, sid)
 redis.call('PEXPIRE', session_key, int(expiry_of(session) - now + retention_ms))
-return { outcome, int(now), int(current), reply_of(session, sid) }
+return { outcome, int(date_token(session, now)), int(current), reply_of(session, sid) }
 `,
   parse(reply): RotateReply {
     const [outcome, now, counter, session] = reply as [

@@ -9,9 +9,17 @@ import { openingPrelude } from './prelude.ts'
  */
 export const setHorizonScript = defineScript({
   name: 'set-horizon',
-  version: 2,
+  version: 3,
   keys: ['meta_key', 'stream_key', 'horizons_key'],
-  arguments: ['new_epoch', 'partitions', 'retention_ms', 'horizon', 'given_at'],
+  arguments: [
+    'new_epoch',
+    'partitions',
+    'retention_ms',
+    'sent_at',
+    'seen_at',
+    'horizon',
+    'given_at',
+  ],
   prelude: openingPrelude,
   lua: `
 local now = clock()
@@ -20,7 +28,8 @@ if problem then return problem end
 local at = given_at == '' and moment(now) or math.min(tonumber(given_at), now)
 local held = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
 redis.call('HSET', horizons_key, horizon, int(math.max(held, at)))
-return 'OK'
+return int(at)
 `,
-  parse: () => undefined,
+  /** The moment of the kick-out as this partition knows it, milliseconds. */
+  parse: Number,
 })

@@ -123,6 +123,7 @@ export class RedisSessionStore implements SessionStore {
     )
     if (reply.outcome === 'full') return reply
     const { now, startedAt, version, ended } = reply
+    this.#log.noteDate(startedAt)
     await Promise.all(ended.map(async (sid) => this.#end(issuer, sid)))
     const record: SessionRecord = {
       sessionId,
@@ -172,7 +173,10 @@ export class RedisSessionStore implements SessionStore {
     )
     if (!('session' in reply)) return reply
     const session = toRecord(reply.session)
-    if (reply.outcome !== 'reused') return { ...reply, session }
+    if (reply.outcome !== 'reused') {
+      this.#log.noteDate(reply.now)
+      return { ...reply, session }
+    }
     this.#enforceEnd(session, reply, kickOutId)
     // The script has written the kick-out; what is left is to wait for the replicas, as every kick-out does.
     if (this.#settings.minReplicas > 0) await this.#log.publish(sessionTarget(session), noOptions)
@@ -194,7 +198,9 @@ export class RedisSessionStore implements SessionStore {
         },
       ),
     )
-    return reply.outcome === 'amended' ? { ...reply, session: toRecord(reply.session) } : reply
+    if (reply.outcome !== 'amended') return reply
+    this.#log.noteDate(reply.now)
+    return { ...reply, session: toRecord(reply.session) }
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {
