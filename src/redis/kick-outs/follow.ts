@@ -111,6 +111,8 @@ export class Reader {
   /** How many servers there are: many of them report an entry spread over a while. */
   #servers = 0
   #reportDueAtMs = 0
+  /** A beginning of the log that lies in the future, by the clock of an earlier primary, and when it was first seen. */
+  #future = { createdAt: 0, seenAtMs: 0 }
   readonly #ending = new AbortController()
 
   constructor(settings: ReaderSettings, deps: ReaderDeps) {
@@ -271,12 +273,24 @@ export class Reader {
   }
 
   async #heartbeat(log: PartitionLog): Promise<HeartbeatReply> {
-    const head = await log.heartbeat(this.#facts())
+    const head = this.#dateBeginning(await log.heartbeat(this.#facts()))
     this.#isFirst = false
     this.#servers = head.servers ?? this.#servers
     if (head.awaited > this.#reported.seq) this.#isAwaited = true
     this.#deps.onHead(head)
     return head
+  }
+
+  /**
+   * The next write to the log brings a beginning in the future down to now. Until then the log is as old as this server has
+   * seen it: otherwise a server that boots would prove nothing for as long as the clock was set back.
+   */
+  #dateBeginning(head: HeartbeatReply): HeartbeatReply {
+    const { createdAt, now } = head
+    if (createdAt <= now) return head
+    const nowMs = this.#deps.clock.monotonic()
+    if (this.#future.createdAt !== createdAt) this.#future = { createdAt, seenAtMs: nowMs }
+    return { ...head, createdAt: now - (nowMs - this.#future.seenAtMs) }
   }
 
   async #round(log: PartitionLog): Promise<Step> {

@@ -169,6 +169,20 @@ skewTest(
   },
 )
 
+skewTest(
+  'U9 a log that began in the future: a server that boots waits no longer than for a young log',
+  async () => {
+    const server = closing(await startRedis({ aheadMs: 10 * minute }))
+    const writer = await startReadyNode(servers, server)
+    await writer.kickOut('u1')
+    await writer.revocations.close()
+    server.setClock(0)
+    const booted = await startReadyNode(servers, server)
+    expect(await booted.ask('u1')).toMatchObject({ status: 401 })
+    expect(await booted.ask('u2')).toMatchObject({ status: 200 })
+  },
+)
+
 skewTest('U9 look-ups and followers agree about a Redis that is behind', async () => {
   const server = await startAhead(-30 * second)
   const node = await startReadyNode(servers, server)
