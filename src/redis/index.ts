@@ -40,10 +40,10 @@ export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
 
 /**
  * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps
- * a copy of its own and proves its freshness; nothing is connected before first use.
+ * a copy of its own and proves its freshness. The first use connects.
  *
- * @param redis - a URL, options of ioredis, or a client that serves as a template: connections of our own are made after
- * it, and it is left alone
+ * @param redis - a URL, options of ioredis, or a client. New connections take the options of the client, which itself is
+ * never used
  * @throws TypeError for wrong options
  */
 export function redisRevocations(
@@ -73,8 +73,8 @@ export function redisStore(redis: RedisSource, options: RedisStoreOptions = {}):
 }
 
 /**
- * A replay store shared by many servers over one Redis: what one of them has accepted once, none accepts again. One round
- * trip per claim, with a budget of 500 ms; nothing is connected before first use.
+ * A replay store shared by many servers over one Redis: an id that one server has accepted is refused by all. One round
+ * trip per claim, with a budget of 500 ms. The first use connects.
  *
  * @param redis - a template, as above
  * @throws TypeError for wrong options
@@ -90,7 +90,7 @@ export function redisReplayStore(
 
 /**
  * The signing keys of an issuer on Redis, encrypted, shared by all its processes: they publish the same keys, sign with the
- * same one, and rotate by themselves. Nothing is connected before first use.
+ * same one, and rotate by themselves. The first use connects.
  *
  * @param redis - a template, as above
  * @throws TypeError for wrong options

@@ -4,7 +4,7 @@ import type { LayoutSettings } from './options.ts'
 
 const ownId = /^(\d{1,5})-[A-Za-z0-9_-]{22}$/
 
-/** Names one thing by several parts that nobody can shift a border between. */
+/** Hashes several parts, each with its length: without it `ab` + `c` and `a` + `bc` would have the same digest. */
 function digestOf(...parts: readonly string[]): Buffer {
   const hash = createHash('sha256')
   for (const part of parts) {
@@ -21,8 +21,8 @@ function nameOf(...parts: readonly string[]): string {
 }
 
 /**
- * Every key of a deployment. All that concerns one user has one hash tag, so each operation is one script in one slot; ids
- * from outside are hashed, so none of them can leave its slot or meet another.
+ * Every key of a deployment. All keys of one user have one hash tag, so that each operation is one script in one slot. Ids
+ * from outside are hashed, so that no id changes the slot of its key or names the key of another.
  */
 export class Keys {
   readonly partitions: number
@@ -35,18 +35,18 @@ export class Keys {
     this.partitions = partitions
   }
 
-  /** Where a user lives. */
+  /** The partition of a user. */
   partitionOfUser(issuer: string, subject: string): number {
     return this.partitions === 1 ? 0 : digestOf(issuer, subject).readUInt32BE(0) % this.partitions
   }
 
-  /** Where a `sid` or `jti` lives: ours begin with their user's partition, what is foreign lies in partition 0. */
+  /** The partition of a `sid` or `jti`. Those of our issuer begin with their user's partition; others are in partition 0. */
   partitionOfId(id: string): number {
     const partition = Number(ownId.exec(id)?.[1] ?? 0)
     return partition < this.partitions ? partition : 0
   }
 
-  /** Where a revocation lies. */
+  /** The partition of a revocation. */
   partitionOf(level: RevocationLevel, issuer: string, id: string): number {
     switch (level) {
       case 'subject':
@@ -60,7 +60,7 @@ export class Keys {
     }
   }
 
-  /** What all keys of a partition begin with. Scripts make the names of a user's sessions from it, in the same slot. */
+  /** The beginning of all keys of a partition. Scripts build the keys of a user's sessions from it, in the same slot. */
   base(partition: number): string {
     return `${this.#keyPrefix}{${this.#prefix}:${partition}}:`
   }
@@ -81,7 +81,7 @@ export class Keys {
     return `${this.base(partition)}horizons`
   }
 
-  /** Nothing is ever stored here: scripts declare it where they have no key to declare. */
+  /** A key that is never written. Scripts get it in place of a key that they do not need. */
   absent(partition: number): string {
     return `${this.base(partition)}-`
   }
@@ -106,12 +106,12 @@ export class Keys {
     return `${this.base(this.partitionOf(level, issuer, id))}deny:${level}:${this.denyName(level, issuer, id)}`
   }
 
-  /** The last part of a look-up key. A session keeps its own, for the script that finds it reused. */
+  /** The last part of a look-up key. A session record holds its own, for the script that finds a reuse. */
   denyName(level: RevocationLevel, issuer: string, id: string): string {
     return nameOf(level, issuer, id)
   }
 
-  /** The field of `horizons` for a client or everyone. Scripts write the same from a session's record. */
+  /** The field of `horizons` for a client or everyone. Scripts build the same name from a session's record. */
   horizon(level: 'client' | 'everyone', issuer: string, id: string): string {
     return `${level}:${Buffer.byteLength(issuer)}:${issuer}:${id}`
   }

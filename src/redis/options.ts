@@ -12,7 +12,7 @@ import {
 import { readServerName } from '../revocation/server-id.ts'
 import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 
-/** An ioredis client, version 5 or 6. It is a template: connections of our own are made after it. */
+/** An ioredis client, version 5 or 6. It serves as a template: new connections take its options. */
 export type RedisClient = Redis | Cluster
 
 /** User name and password, asked for at each connection. */
@@ -92,8 +92,8 @@ export interface RedisRevocationsOptions extends RedisLayoutOptions {
   issuer?: string
   /**
    * Where the stream is followed. `'replica'`: on a Redis replica, so that a fleet of thousands does not load the primary.
-   * The head is asked of the primary all the same, and what it names has to have come from the replica before the copy
-   * counts as complete. Where the primary has no replica, the primary is followed.
+   * The head is still read from the primary, and the copy counts as complete only when the replica has delivered every entry
+   * that the head names. Where the primary has no replica, the primary is followed.
    *
    * @defaultValue 'primary'
    */
@@ -194,10 +194,10 @@ const revocationsNames = [
 
 /** The partition is two bytes of a refresh token. */
 const maxPartitions = 65_535
-/** A proof is up to two blocking reads old when the next one comes. */
+/** A proof may be two blocking reads old before the next one arrives. */
 const minStalenessMs = 250
 
-/** The `keyPrefix` of the user's client. Ours have none: it becomes part of our keys, which scripts build too. */
+/** The `keyPrefix` of the user's client. Our connections have none: it is a part of each key, as scripts build keys too. */
 function keyPrefixOf(redis: RedisClient): string {
   if (!redis.isCluster) return (redis as Redis).options.keyPrefix ?? ''
   const { keyPrefix, redisOptions } = (redis as Cluster).options

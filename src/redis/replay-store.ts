@@ -22,16 +22,18 @@ const buckets = 16
 /** How long `ready` waits between two attempts. */
 const retryMs = 200
 
-/** Of one size, however long the id is. The length of the namespace keeps the border between the two. */
+/**
+ * The bucket and name of an id, of one size however long the id is. The hash covers the length of the namespace, so that no
+ * two pairs of namespace and id have the same digest.
+ */
 function placeOf(namespace: string, id: string): { bucket: number; name: string } {
   const digest = createHash('sha256').update(`${namespace.length}:${namespace}${id}`).digest()
   return { bucket: digest.readUInt8(0) % buckets, name: digest.toString('base64url') }
 }
 
 /**
- * Claims on Redis: one script, and so one round trip, each. A full Redis refuses to write, and one that may evict keys is
- * refused; so no claim is ever forgotten early. Claims that a restart or a failover may have lost are told by
- * `remembersSinceMs`.
+ * Claims on Redis, one script and one round trip each. A full Redis refuses to write, and a Redis that may evict keys is
+ * refused, so that no claim is lost early. After a restart or failover, `remembersSinceMs` says since when claims are known.
  */
 export class RedisClaims implements RedisReplayStore {
   readonly #connection: CommandConnection
@@ -71,13 +73,13 @@ export class RedisClaims implements RedisReplayStore {
     }
   }
 
-  /** Waits for Redis however long that takes, and begins to remember in every slot. */
+  /** Waits for Redis without a limit, and writes the marker of every bucket. */
   async ready(): Promise<void> {
     for (let bucket = 0; bucket < buckets; bucket++) {
       try {
         await this.#claim(bucket, '', 0)
       } catch (error) {
-        // Waiting does not heal a Redis that is set up in a way that cannot work.
+        // Waiting does not help where a setting of Redis has to be changed.
         if (this.#isClosed || this.#unfit) throw this.#unfit ?? error
         await setTimeout(retryMs, undefined, { ref: false })
         bucket--
@@ -103,7 +105,7 @@ export class RedisClaims implements RedisReplayStore {
         claimBudgetMs,
         async (client) => claimScript(client, keys, values),
       )
-      // Of the moment of the answer, so never earlier than by the clock of Redis, unless it was rounded there too.
+      // Counted from the moment of the answer, so it is never earlier than by the clock of Redis, unless Redis rounded it.
       const since = Date.now() - remembersForMs
       this.#since[bucket] = isRounded ? Math.floor(since / 1000) * 1000 : since
       return isFirst

@@ -3,19 +3,19 @@ import type { RedisClient } from '../options.ts'
 
 /** How long one attempt to connect may take. */
 export const connectTimeoutMs = 2000
-/** How long the first answer on a connection may take, and that of a Sentinel, before the next one is tried. */
+/** How long the first answer on a connection, or an answer of a Sentinel, may take before the next one is tried. */
 export const firstAnswerTimeoutMs = 600
 const maxReconnectDelayMs = 400
 const maxFirstDelayMs = 200
 /** How long a dropped connection may take to close in good order. On a silent link it never does. */
 const disconnectTimeoutMs = 100
 
-/** The first attempt is spread too: one command that holds Redis up makes every reader of a fleet reconnect. */
+/** Spreads the first attempt too: one slow command in Redis makes every reader of a fleet reconnect at once. */
 export function readerReconnectDelayMs(attempt: number): number {
   return attempt === 0 ? Math.random() * maxFirstDelayMs : reconnectDelayMs(attempt)
 }
 
-/** Spread, so that a fleet does not come back all at once. */
+/** Random, so that the servers of a fleet do not reconnect all at once. */
 function reconnectDelayMs(attempt: number): number {
   const delay = Math.min(maxReconnectDelayMs, 25 * 2 ** Math.min(attempt, 5))
   return delay / 2 + Math.random() * (delay / 2)
@@ -26,8 +26,8 @@ export function isCluster(client: RedisClient): client is Cluster {
 }
 
 /**
- * What ours have of their own, whatever the user's client has: replies as scripts and readers expect them, budgets of our
- * own instead of the user's, which a blocking read would outlast, and the health of each connection judged by us.
+ * Options that replace those of the user's client: the reply format that scripts and readers expect, no timeouts that a
+ * blocking read would exceed, and no reconnects decided by the user's functions.
  */
 const ownReplies = {
   keyPrefix: '',
@@ -44,8 +44,8 @@ const ownReplies = {
 } as const
 
 /**
- * Nothing is queued while there is no connection and nothing is sent twice: a command that waits for minutes, or runs
- * again by itself, is worse than one that fails.
+ * Without a connection a command fails at once, and no command is sent twice: one that runs minutes later, or a second
+ * time, does more harm than one that fails.
  */
 const ownConnection = {
   ...ownReplies,
@@ -59,9 +59,9 @@ const ownConnection = {
 } as const
 
 /**
- * A client like the user's for commands of ours.
+ * A copy of the user's client, for commands.
  *
- * @param asksEachTime - whether credentials are asked for at each connection, so that it must not reconnect by itself
+ * @param asksEachTime - whether each connection needs fresh credentials, so that it must not reconnect by itself
  */
 export function duplicateForCommands(template: RedisClient, asksEachTime: boolean): RedisClient {
   if (isCluster(template)) {
@@ -69,7 +69,7 @@ export function duplicateForCommands(template: RedisClient, asksEachTime: boolea
       keyPrefix: '',
       lazyConnect: true,
       enableOfflineQueue: false,
-      // A node that may not be asked for CLUSTER INFO would be asked again and again, without an error.
+      // Where the user may not run CLUSTER INFO, ioredis would repeat it forever, without an error.
       enableReadyCheck: false,
       enableAutoPipelining: false,
       scaleReads: 'master',
@@ -81,7 +81,7 @@ export function duplicateForCommands(template: RedisClient, asksEachTime: boolea
   return template.duplicate({ ...ownConnection, retryStrategy })
 }
 
-/** A client for one blocking reader. It does not reconnect by itself: whoever reads has to know when it was interrupted. */
+/** A client for one blocking reader. It does not reconnect by itself: the reader has to know of each interruption. */
 export function duplicateForReading(
   node: Redis,
   place: Pick<RedisOptions, 'host' | 'port' | 'role' | 'readOnly'> = {},

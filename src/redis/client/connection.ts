@@ -18,33 +18,33 @@ function atRandom<Item>(items: readonly Item[]): Item | undefined {
 
 type Command<Reply> = (client: RedisClient) => Promise<Reply>
 
-/** How often an idle connection behind Sentinel is asked whether it is alive, and how long it may take to answer. */
-const pulseMs = 500
+/** How often a connection behind Sentinel is pinged, and how long the answer may take. */
+const pingEveryMs = 500
 
-/** How long commands under way have to be answered while the connection is closed. */
+/** How long `close` waits for the answers of commands under way. */
 const drainMs = 500
 
-/** How often a patient command may outlast its budget while the server goes on answering others. */
+/** How many budgets a patient command may take while the server goes on answering others. */
 const maxPatience = 5
-/** How long whoever waits for a connection waits before looking again. */
-const stretchMs = 20
+/** How long commands that wait for a connection wait between two looks at it. */
+const readyPollMs = 20
 
 /**
- * The connection for commands: one per deployment of ours in a process, made after the user's client and on first use.
- * Every command has a budget, and a server that is silent for the whole of it loses the connection, so that nothing piles
- * up behind one that hangs.
+ * The connection for commands: one for each store or `Revocations`, made on first use with the options of the user's client.
+ * Every command has a budget. The connection to a server that is silent for a whole budget is dropped, so that commands do
+ * not pile up behind a server that hangs.
  */
 export class CommandConnection {
   readonly #template: RedisClient
   readonly #source: ConnectionTemplate
   #client: RedisClient | undefined
-  #stretch: Promise<void> | undefined
+  #readyPoll: Promise<void> | undefined
   #answeredAtMs = Number.NEGATIVE_INFINITY
   #connectFailure: Error | undefined
-  #holding: CommandConnection | undefined
+  #blocking: CommandConnection | undefined
   #connectionNumber = 0
   #droppedConnection = 0
-  #pulse: NodeJS.Timeout | undefined
+  #pingTimer: NodeJS.Timeout | undefined
   #closed = false
   readonly #underWay = new Set<Promise<unknown>>()
 
@@ -53,7 +53,7 @@ export class CommandConnection {
     this.#template = source.client
   }
 
-  /** Runs a command that has to be answered within its budget, come what may. */
+  /** Runs a command that has to be answered within its budget. */
   async run<Reply>(budgetMs: number, command: Command<Reply>): Promise<Reply> {
     return this.#run(budgetMs, budgetMs, command)
   }
@@ -80,7 +80,7 @@ export class CommandConnection {
         this.#answeredAtMs = performance.now()
         return answer
       } catch (error) {
-        // Whoever asks for the primary again, by Sentinel or by name, may be led to another one.
+        // The server is no longer the primary. A new connection asks Sentinel, or the name server, for the current one.
         if (isDemoted(error)) this.#restart(client)
         const leftMs = startedAtMs + budgetMs - performance.now()
         // The server closes idle connections. A command that found one closed was never sent, so it may be sent again.
@@ -88,8 +88,8 @@ export class CommandConnection {
           return await this.#run(leftMs, leftMs + limitMs - budgetMs, command)
         if (!(error instanceof Timeout)) throw error
         this.refreshSlots()
-        // Silence counts from when the command was sent. One that waited for the connection and had little time left says
-        // nothing about a connection that has just been made.
+        // Silence counts from when the command was sent. A command that waited for the connection, and had little time left,
+        // says nothing about a connection that was made just now.
         const wasPatient = performance.now() - sentAtMs >= budgetMs / 2
         const sinceMs = Math.max(startedAtMs, performance.now() - budgetMs)
         const isSilent = this.#answeredAtMs < sinceMs
@@ -100,11 +100,11 @@ export class CommandConnection {
     }
   }
 
-  /** Another connection, made on first use, for commands that hold theirs up. It is closed with this one. */
-  get holding(): CommandConnection {
-    this.#holding ??= new CommandConnection(this.#source)
-    if (this.#closed) void this.#holding.close()
-    return this.#holding
+  /** A second connection, made on first use, for commands such as `WAIT` that block theirs. It is closed with this one. */
+  get blocking(): CommandConnection {
+    this.#blocking ??= new CommandConnection(this.#source)
+    if (this.#closed) void this.#blocking.close()
+    return this.#blocking
   }
 
   /** The client of the primary that holds a key: on a Cluster that of one node, elsewhere the only one. */
@@ -115,13 +115,13 @@ export class CommandConnection {
     const node = client
       .nodes('master')
       .find(({ options }) => `${options.host}:${options.port}` === name)
-    if (!node) throw new Error('The node of the slot is not known')
+    if (!node) throw new Error('The Cluster names no primary for the slot of the key')
     return node
   }
 
   /**
-   * A connection of its own to the primary that holds a key, for blocking reads. It does not reconnect by itself: whoever
-   * reads has to know when it was interrupted.
+   * A connection to the primary that holds a key, for blocking reads. It does not reconnect by itself: the reader has to know
+   * of each interruption.
    */
   async dedicated(key: string): Promise<Redis> {
     const node = isCluster(this.#template)
@@ -133,7 +133,7 @@ export class CommandConnection {
   /**
    * The same to a replica of that primary, chosen at random; `undefined` where it has none.
    *
-   * On a Cluster and behind Sentinel, those say which replicas there are; elsewhere the primary does.
+   * The Cluster or Sentinel names the replicas; elsewhere the primary does.
    */
   async dedicatedReplica(key: string): Promise<Redis | undefined> {
     const client = await this.#ready(connectTimeoutMs)
@@ -144,7 +144,7 @@ export class CommandConnection {
     const primary = await this.nodeOf(client, key)
     const replica = atRandom(await this.#replicas(client, primary, key))
     if (!replica) return undefined
-    // A node of a Cluster answers for the slots of its primary only when it is told that reading suffices.
+    // A replica in a Cluster redirects every read to its primary unless the connection is read-only.
     const node = isCluster(client) ? primary : (this.#template as Redis)
     return this.#connect(duplicateForReading(node, { ...replica, readOnly: isCluster(client) }))
   }
@@ -178,7 +178,7 @@ export class CommandConnection {
       await within(client.connect(), connectTimeoutMs, 'Connecting to Redis')
     } catch (error) {
       client.disconnect()
-      // Why it failed says more than that the connection is closed.
+      // The error of the socket says why; that of `connect` only says that the connection was closed.
       throw failure ?? error
     }
     return client
@@ -201,62 +201,62 @@ export class CommandConnection {
     return this.#connectionNumber
   }
 
-  /** On a Cluster: asks anew who holds which slot. */
+  /** On a Cluster: reads again which node holds which slot. */
   refreshSlots(): void {
     if (this.#client && isCluster(this.#client)) this.#client.refreshSlotsCache()
   }
 
   /**
-   * Asks now and then whether the primary is still there. One that hangs long enough to be replaced, and then wakes up,
-   * would be handed the next kick-out of a quiet issuer, acknowledge it and lose it.
+   * Pings the primary, so that a connection to one that hangs is dropped. Sentinel may have replaced such a primary by the
+   * time it wakes up. Without the ping it would get the next kick-out, acknowledge it and lose it.
    */
-  #startPulse(): void {
-    this.#pulse ??= setInterval(() => {
+  #startPings(): void {
+    this.#pingTimer ??= setInterval(() => {
       if (this.#client?.status !== 'ready') return
-      this.run(pulseMs, async (client) => (client as Redis).ping()).catch(() => undefined)
-    }, pulseMs)
-    this.#pulse.unref()
+      this.run(pingEveryMs, async (client) => (client as Redis).ping()).catch(() => undefined)
+    }, pingEveryMs)
+    this.#pingTimer.unref()
   }
 
-  /** Asks again who the primary is: a reader has found another one, and this connection may still lead to the last. */
+  /** Connects again: a reader has found another primary, and this connection may still lead to the old one. */
   reconnect(): void {
     if (this.#client && !isCluster(this.#client)) this.#restart(this.#client)
     this.refreshSlots()
-    this.#holding?.reconnect()
+    this.#blocking?.reconnect()
   }
 
-  /** Takes no further commands. Those under way have a moment to be answered: what they write is in force already. */
+  /** Takes no further commands, and waits a moment for the answers of those under way: Redis may have carried them out. */
   async close(): Promise<void> {
     this.#closed = true
-    clearInterval(this.#pulse)
+    clearInterval(this.#pingTimer)
     if (this.#underWay.size > 0) {
       const answered = Promise.allSettled(this.#underWay)
       await within(answered, drainMs, 'Redis').catch(() => undefined)
     }
     this.#client?.disconnect()
-    await this.#holding?.close()
+    await this.#blocking?.close()
   }
 
   /**
-   * Resolves when commands can be sent; waits through a reconnect. It waits in short stretches, shared by all who wait: what
-   * waits on one promise until Redis is back stays in memory until then, and under load that is all there is.
+   * Resolves when commands can be sent, which may be after a reconnect. All commands share one promise, which is replaced
+   * every 20 ms: on a promise that lasts until Redis is back, the requests of a whole outage would pile up in memory.
    */
   async #ready(budgetMs: number): Promise<RedisClient> {
     const deadlineMs = performance.now() + budgetMs
     for (;;) {
       if (this.#closed) throw new Error('The connection was closed')
       const client = (this.#client ??= this.#create())
-      // A dropped connection calls itself ready until its socket has closed, and refuses whatever it is given.
+      // A dropped connection has the status "ready" until its socket has closed, and fails every command.
       const isDropped = this.#droppedConnection === this.#connectionNumber
       if (client.status === 'ready' && !isDropped) return client
       if (performance.now() >= deadlineMs) {
-        // Why the attempts fail says more than that they take long.
+        // The error of the attempts says why; a timeout would only say that they take long.
         throw this.#connectFailure ?? new Timeout(`Connecting to Redis takes over ${budgetMs} ms`)
       }
-      this.#stretch ??= this.#waitForReady(client).finally(() => {
-        this.#stretch = undefined
+      this.#readyPoll ??= this.#waitForReady(client).finally(() => {
+        this.#readyPoll = undefined
       })
-      await this.#stretch
+      await this.#readyPoll
     }
   }
 
@@ -266,17 +266,17 @@ export class CommandConnection {
     if (!isCluster(client) && !asksEachTime) {
       client.on('reconnecting', () => void applyCredentials(client, this.#source))
     }
-    if (!isCluster(client) && client.options.sentinels) this.#startPulse()
-    // Failures reach whoever runs a command; an unheard 'error' event would be printed.
+    if (!isCluster(client) && client.options.sentinels) this.#startPings()
+    // The caller of a command gets the failure. Without a listener, ioredis would print the 'error' event.
     client.on('error', (error: Error) => {
-      // On a Cluster the reason why no node could be asked is behind the error.
+      // On a Cluster `lastNodeError` says why no node could be reached.
       this.#connectFailure = (error as { lastNodeError?: Error }).lastNodeError ?? error
     })
     client.on('ready', () => {
       this.#connectionNumber++
       this.#connectFailure = undefined
     })
-    // The kernel of a server that hangs accepts connections; its first answer never comes, and nobody else waits for it.
+    // The kernel of a server that hangs accepts connections, but the first answer never comes. ioredis has no timeout for it.
     let timer: NodeJS.Timeout | undefined
     client.on('connect', () => {
       clearTimeout(timer)
@@ -288,7 +288,7 @@ export class CommandConnection {
     return client
   }
 
-  /** Resolves when the client is ready, and after a while in any case. */
+  /** Resolves when the client is ready, and after `readyPollMs` at the latest. */
   async #waitForReady(client: RedisClient): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const settle = (): void => {
@@ -301,11 +301,11 @@ export class CommandConnection {
         reject(this.#connectFailure ?? new Error('The connection to Redis was closed'))
         settle()
       }
-      const timer = setTimeout(settle, stretchMs)
+      const timer = setTimeout(settle, readyPollMs)
       timer.unref()
       client.once('ready', settle)
       client.once('end', fail)
-      // It is lazy, and a client that has given up stays so until it is asked.
+      // A lazy client connects when it is asked to, and one that has given up stays so until then.
       if (client.status === 'wait' || client.status === 'end') {
         applyCredentials(client, this.#source)
           .then(async () => client.connect())
@@ -317,8 +317,8 @@ export class CommandConnection {
   }
 
   /**
-   * Drops whatever is under way and connects anew; with Sentinel that asks again who the primary is. Once per connection:
-   * on a silent link it goes on calling itself ready for a while, and each further time would leave a timer and a listener.
+   * Drops the connection with all commands under way, and connects again; with Sentinel, to the current primary. Once per
+   * connection: on a silent link the status stays "ready" for a while, and each further call would leak a timer and a listener.
    */
   #restart(client: RedisClient): void {
     if (client.status !== 'ready' || this.#droppedConnection === this.#connectionNumber) return

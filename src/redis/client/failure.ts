@@ -8,14 +8,14 @@ function messageOf(error: unknown): string | undefined {
   return typeof message === 'string' ? message : undefined
 }
 
-/** A Redis that is set up in a way that cannot work. Waiting does not heal it; somebody has to change a setting. */
+/** A Redis with a setting that express-kickout cannot work with. Waiting does not help: the operator has to change it. */
 export class UnfitRedis extends Error {
   override readonly name = 'UnfitRedis'
 }
 
 /**
- * What went wrong, in one line. The error itself is never passed on: ioredis hangs the command with all its arguments on
- * it, and those would end up in logs.
+ * What went wrong, in one line. The error itself is never passed on: it has the command with all its arguments, which
+ * would get into logs.
  */
 export function describeFailure(error: unknown): string {
   const message = messageOf(error)
@@ -35,7 +35,7 @@ export function isDemoted(error: unknown): boolean {
   )
 }
 
-/** Whether a script met a key that the Cluster has moved to another primary already, while it goes on moving the slot. */
+/** Whether a script needs a key that has moved to another primary already, while the Cluster moves the slot. */
 export function isMoving(error: unknown): boolean {
   return error instanceof Error && error.message.includes('non local key')
 }
@@ -55,7 +55,7 @@ export function isForbidden(error: unknown): boolean {
   )
 }
 
-/** Whether the data in Redis was laid out for another number of partitions. */
+/** Whether Redis has an unfit setting, or holds data of another number of partitions. */
 export function isUnfit(error: unknown): boolean {
   return (
     error instanceof UnfitRedis ||
@@ -72,7 +72,7 @@ export function toUnavailable(
   return new UnavailableError(reason, `${what}: ${describeFailure(error)}`)
 }
 
-/** The same, without what ioredis hangs on it. */
+/** The same error without the command that ioredis attaches to it. */
 export function toUnfit(error: unknown): UnfitRedis {
   return new UnfitRedis(describeFailure(error))
 }

@@ -6,10 +6,10 @@ function fieldOf(info: string, name: string): string {
 }
 
 /**
- * Looks a server over on each new connection.
+ * Checks the primary at the other end of a connection.
  *
- * @returns what names this primary and its history
- * @throws UnfitRedis when it may evict keys: each eviction un-revokes somebody, without an error to anyone
+ * @returns the id of this primary and its history
+ * @throws UnfitRedis when it may evict keys: each eviction lets a kicked-out token back in, without an error
  */
 export async function inspect(client: Redis): Promise<{ replicationId: string }> {
   const { replicationId, role } = await look(client)
@@ -18,14 +18,15 @@ export async function inspect(client: Redis): Promise<{ replicationId: string }>
 }
 
 /**
- * Looks a replica over.
+ * Checks the replica at the other end of a connection.
  *
- * @returns what names the history that it follows, the same as its primary's
- * @throws Error when it does not follow a primary at the moment
+ * @returns the id of the history that it follows, the same as its primary's
+ * @throws Error when it follows no primary at the moment
  */
 export async function inspectReplica(client: Redis): Promise<{ replicationId: string }> {
   const { replicationId, role, link } = await look(client)
-  if (role !== 'slave' || link !== 'up') throw new Error('The Redis replica follows no primary')
+  if (role !== 'slave' || link !== 'up')
+    throw new Error('The Redis replica is not connected to a primary')
   return { replicationId }
 }
 

@@ -2,23 +2,23 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { optionError } from '../../options.ts'
 import type { Credentials, RedisClient } from '../options.ts'
 
-/** Where Redis is: a URL, options of ioredis, or a client that was made of them. */
+/** Where Redis is: a URL, options of ioredis, or an ioredis client. */
 export type RedisSource = string | RedisOptions | RedisClient
 
-/** What connections of ours are made after. */
+/** The client whose options new connections take, and the function that gives their credentials. */
 export interface ConnectionTemplate {
   readonly client: RedisClient
   readonly credentials: Credentials | undefined
 }
 
-/** Options of ioredis that say where Redis is: an object without any of them is more likely a mistake than localhost. */
+/** Options of ioredis that say where Redis is. An object with none of them is refused: it is more likely a mistake. */
 const places = ['host', 'port', 'path', 'sentinels']
 
 /**
- * A client to make connections after. One that is made here of a URL or of options never connects itself, so nothing of it
- * has to be closed and nothing of it can be printed.
+ * The client whose options new connections take. A client that is made here, of a URL or of options, never connects, so it
+ * need not be closed.
  *
- * @throws TypeError for anything that is no source
+ * @throws TypeError for a value that is no {@link RedisSource}
  */
 export function toTemplate(where: string, source: unknown): RedisClient {
   if (typeof (source as Partial<RedisClient> | null)?.duplicate === 'function')
@@ -41,7 +41,7 @@ export function toTemplate(where: string, source: unknown): RedisClient {
   )
 }
 
-/** Puts the credentials of the moment on a client that is about to connect. */
+/** Gives a client the current credentials, before it connects. */
 export async function applyCredentials(
   client: RedisClient,
   { client: template, credentials }: ConnectionTemplate,
@@ -54,7 +54,7 @@ export async function applyCredentials(
       : (client as Redis).options
     Object.assign(target, { username, password })
   } else if (!client.isCluster && !template.isCluster) {
-    // The application may have changed them on its own client.
+    // The application may have changed the credentials on its own client.
     const { username, password } = (template as Redis).options
     Object.assign((client as Redis).options, { username, password })
   }

@@ -7,7 +7,7 @@ import {
   revocationLevels,
 } from '../../revocation/revocation.ts'
 
-/** The part of an entry that its author knows; the script adds number, epoch, moment and version. */
+/** The part of an entry that the writing process knows. The script adds number, epoch, moment and version. */
 interface Written {
   /** kick-out id */ readonly k: string
   /** issuer */ readonly i: string
@@ -63,8 +63,8 @@ function readWritten(text: string): Written | undefined {
 const numbers = /^(\d{1,15}):[^:]*:(\d{1,16}):(\d{1,16}):(\d{0,16})$/
 
 /**
- * Reads one entry of the stream. Whatever does not look like one of ours in every part comes back without a number, and
- * nothing can be proved while it is there.
+ * Reads one entry of the stream. An entry that differs from the format in any part comes back without a number: no copy
+ * is proved complete while the stream holds one.
  */
 export function decodeEntry([position, fields]: readonly [string, readonly string[]]): LogEntry {
   const foreign = { position, seq: undefined, revocation: undefined }
@@ -94,12 +94,12 @@ export function decodeEntry([position, fields]: readonly [string, readonly strin
 /**
  * Reads the value of a look-up key.
  *
- * @throws Error for a value that none of ours has written: it may stand where a kick-out stood
+ * @throws Error for a value of another program: it may have replaced a kick-out
  */
 export function decodeFact(value: string | undefined): RevocationFact | undefined {
   if (value === undefined) return undefined
   const match = /^(\d+):(\d*):[^:]*:[^:]*:(.*)$/s.exec(value)
-  if (!match) throw new Error('A look-up key holds something else than a kick-out')
+  if (!match) throw new Error('A look-up key holds a value that is not a kick-out')
   const [, at, version, reason = ''] = match
   return {
     at: Number(at),

@@ -28,27 +28,27 @@ import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
 import type { RevocationLog } from './publish.ts'
 import { within } from '../../timeout.ts'
 
-/** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
+/** How long a read waits while there is no proof yet, so that a server that boots is ready soon. */
 const bootBlockMs = 25
-/** How long until the server is looked over again. */
-const meetEveryMs = 4000
-/** While entries come in quick succession, the head is asked for no more often; in between, entries alone are read. */
+/** How often the reader checks its Redis server again. */
+const serverCheckEveryMs = 4000
+/** The least time between two reads of the head. While many entries arrive, the reads in between ask for entries alone. */
 const minHeadMs = 20
-/** From so many servers on, each looks less often. */
+/** From so many servers on, each reads less often. */
 const fleetSize = 100
-/** Of so many servers, one reports an awaited entry in each millisecond. */
+/** How many servers report an awaited entry in one millisecond: a larger fleet spreads its reports over more time. */
 const serversPerMs = 10
 /** How long a script on the primary may take while entries are read from a replica. */
 const primaryBudgetMs = 900
-/** How long until a window that a replica did not have as a whole is read again. */
+/** The pause before a window is read again that the replica did not have as a whole. */
 const lagPauseMs = 50
-/** How long opening a log again may take. */
+/** The budget of opening a log again. */
 const reopenBudgetMs = 500
-/** How long until a log that this process may not repair is looked at again. */
+/** The pause before the next read of a log that this process may not repair. */
 const forbiddenRetryMs = 500
 /** How far the clock of Redis may be ahead of this server's. One that is further ahead would make entries expire early. */
 const maxRedisAheadMs = 60_000
-/** A reply that is not there this long after it had to be: the connection is dead, whatever TCP says. */
+/** A connection whose reply is this late counts as dead: TCP would take minutes to notice. */
 const watchdogSlackMs = 600
 
 export interface ReaderSettings {
@@ -56,9 +56,9 @@ export interface ReaderSettings {
   readonly serverId: string
   readonly maxStalenessMs: number
   readonly readFrom: 'primary' | 'replica'
-  /** How long a read waits for something new. */
+  /** How long a read waits for a new entry. */
   readonly blockMs: number
-  /** The same, in a fleet where enough others look at the same time. */
+  /** The same in a large fleet, where some other server reads at any moment. */
   readonly fleetBlockMs: number
 }
 
@@ -70,12 +70,12 @@ export interface ReaderDeps {
   readonly isServer: () => boolean
   /** How the copy of all partitions is doing, for the heartbeat. */
   readonly report: () => { state: RevocationsState; stalenessMs: number }
-  /** Puts what was read in force; `isConfirmed` where it is where it has to be in the log. */
+  /** Puts a revocation in force. `isConfirmed`: its entry lies within the window that the log must hold. */
   readonly apply: (revocation: Revocation, remainingMs: number, isConfirmed: boolean) => void
   readonly onState: (state: PartitionState) => void
   readonly onHead: (head: HeartbeatReply) => void
   readonly onGap: (cause: GapCause) => void
-  /** The whole window is about to be read, and has been read. */
+  /** Called before and after the whole window is read. */
   readonly onLoading: () => void
   readonly onLoaded: () => void
   /** The connection failed, or could not be made. */
@@ -83,8 +83,8 @@ export interface ReaderDeps {
 }
 
 /**
- * Follows one partition's stream on a connection of its own: connect, load if the state machine says so, then read what is
- * new, block by block. It decides nothing; see `revocation/replica.ts`.
+ * Follows one partition's stream on a connection of its own: connects, loads the window where the state machine says so,
+ * then reads new entries in blocking reads. `revocation/freshness.ts` makes every decision.
  */
 export class Reader {
   readonly #settings: ReaderSettings
@@ -93,10 +93,10 @@ export class Reader {
   #client: Redis | undefined
   /** Whether entries are read from a replica; the head is always the primary's. */
   #isReplica = false
-  #metAtMs = Number.NEGATIVE_INFINITY
+  #checkedAtMs = Number.NEGATIVE_INFINITY
   #headAskedAtMs = Number.NEGATIVE_INFINITY
   #headNow = 0
-  /** Whether the last read brought something, so that more may be about to come. */
+  /** Whether the last read brought entries, so that more may follow at once. */
   #isBusy = false
   /** What this server reported last, and when. */
   #reported: { atMs: number; seq: number; epoch: string | undefined; state: RevocationsState } = {
@@ -108,10 +108,10 @@ export class Reader {
   #isFirst = true
   /** Whether a kick-out that was read waits for this server's report. */
   #isAwaited = false
-  /** How many servers there are: many of them report an entry spread over a while. */
+  /** The number of servers. The more there are, the longer they spread their reports of an entry. */
   #servers = 0
   #reportDueAtMs = 0
-  /** A beginning of the log that lies in the future, by the clock of an earlier primary, and when it was first seen. */
+  /** A date of the log's beginning that lies in the future, by the clock of an earlier primary, and when it was first seen. */
   #future = { createdAt: 0, seenAtMs: 0 }
   readonly #ending = new AbortController()
 
@@ -140,7 +140,7 @@ export class Reader {
     }
   }
 
-  /** Leaves, and says so if that can be done at once. */
+  /** Stops reading, and deletes this server's report unless Redis is slow to answer. */
   async close(): Promise<void> {
     this.#ending.abort()
     this.#disconnect()
@@ -151,7 +151,7 @@ export class Reader {
     await leave.catch(() => undefined)
   }
 
-  /** A word for what may have become true during an await. */
+  /** A function, since TypeScript would not expect the signal to change during an `await`. */
   #hasEnded(): boolean {
     return this.#ending.signal.aborted
   }
@@ -159,7 +159,7 @@ export class Reader {
   #disconnect(): void {
     this.#client?.disconnect()
     this.#client = undefined
-    // What was under way may not have arrived.
+    // Redis may not have received the last heartbeat, so the next connection reports again.
     this.#isFirst = true
     this.#reported = { ...this.#reported, atMs: Number.NEGATIVE_INFINITY }
   }
@@ -182,36 +182,36 @@ export class Reader {
           connection.run(primaryBudgetMs, command),
         )
       : new PartitionLog(client, log, partition)
-    let step = await this.#meet(client, partitionLog)
+    let step = await this.#checkServer(client, partitionLog)
     for (;;) {
-      step = await this.#take(partitionLog, step)
+      step = await this.#carryOut(partitionLog, step)
       onHealthy()
-      const isDue = this.#deps.clock.monotonic() - this.#metAtMs >= meetEveryMs
+      const isDue = this.#deps.clock.monotonic() - this.#checkedAtMs >= serverCheckEveryMs
       if (!isDue || step.then !== 'follow' || step.cause) continue
       this.#state = step.state
       if (await this.#isReplicaFound(key)) {
         this.#disconnect()
         return
       }
-      step = await this.#meet(client, partitionLog)
+      step = await this.#checkServer(client, partitionLog)
     }
   }
 
-  /** Whether the primary, followed because it had no replica, has one now. */
+  /** Whether the primary, which is followed for lack of a replica, has one now. */
   async #isReplicaFound(key: string): Promise<boolean> {
     if (this.#settings.readFrom !== 'replica' || this.#isReplica) return false
     return this.#deps.connection.hasReplica(key)
   }
 
-  /** Looks the server over: on each connection, and now and then, since a primary may change under one. */
-  async #meet(client: Redis, log: PartitionLog): Promise<Step> {
+  /** Checks the server on each connection, and now and then: it may become a replica while the connection lasts. */
+  async #checkServer(client: Redis, log: PartitionLog): Promise<Step> {
     const { replicationId } = await this.#watched(this.#inspect(client))
     const head = await this.#watched(this.#heartbeat(log))
-    this.#metAtMs = this.#deps.clock.monotonic()
+    this.#checkedAtMs = this.#deps.clock.monotonic()
     return onConnected(this.#state, head, replicationId)
   }
 
-  /** A replica that follows another history than the primary's, after a failover, is left for another one. */
+  /** @throws Error for a replica that follows another primary, as after a failover; the reader then connects again */
   async #inspect(client: Redis): Promise<{ replicationId: string }> {
     if (!this.#isReplica) return inspect(client)
     const { connection, log } = this.#deps
@@ -227,8 +227,8 @@ export class Reader {
     return primary
   }
 
-  /** Does what the last step said, and makes the next one. */
-  async #take(log: PartitionLog, step: Step): Promise<Step> {
+  /** Carries out a step of the state machine, and returns the next one. */
+  async #carryOut(log: PartitionLog, step: Step): Promise<Step> {
     this.#state = step.state
     this.#deps.onState(step.state)
     if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
@@ -236,7 +236,7 @@ export class Reader {
       case 'follow': {
         const headDueAtMs = this.#headAskedAtMs + Math.max(minHeadMs, this.#servers / serversPerMs)
         const dueMs = Math.max(headDueAtMs, this.#reportDueAtMs) - this.#deps.clock.monotonic()
-        return this.#isBusy && dueMs >= 1 ? this.#readOn(log, dueMs) : this.#round(log)
+        return this.#isBusy && dueMs >= 1 ? this.#readEntries(log, dueMs) : this.#round(log)
       }
       case 'load':
         return this.#load(log)
@@ -249,7 +249,7 @@ export class Reader {
     }
   }
 
-  /** A user that may not write leaves it to the processes that may, and looks again. Until then nothing is proved. */
+  /** Where the user of this process may not write, another process has to. Until then there is no proof. */
   async #renewEpoch(log: PartitionLog, wasHoleSeen: boolean): Promise<void> {
     try {
       await this.#watched(log.renewEpoch(this.#state.epoch, wasHoleSeen))
@@ -299,7 +299,7 @@ export class Reader {
     const blockMs = isBooting ? bootBlockMs : this.#blockMs
     const sentAt = instantOf(this.#deps.clock)
     this.#headAskedAtMs = sentAt.monotonicMs
-    // All go out at once; the server answers them in this order, so the head is no newer than what is read after it.
+    // All three are sent at once. The server answers in this order, so the head is never newer than the entries.
     const beat = this.#heartbeat(log)
     const lookedFor = unreadable === undefined ? true : log.holdsUnreadable(unreadable)
     const read = log.readNewer(cursor, blockMs)
@@ -307,7 +307,7 @@ export class Reader {
     this.#headNow = head.now
     this.#applyAll(entries, head.now, 0)
     this.#isBusy = entries.length > 0 && unreadable === undefined
-    // The head alone was lost: all entries are there, so no server misses one and writes it again.
+    // Only the head was lost. No server would republish, since no entry is missing, so this one opens the log again.
     if (head.epoch === absentEpoch && head.length > 0) await this.#reopen()
     return onRound(this.#state, {
       sentAt,
@@ -319,8 +319,8 @@ export class Reader {
     })
   }
 
-  /** Applies what comes in until the next head is due. */
-  async #readOn(log: PartitionLog, waitMs: number): Promise<Step> {
+  /** Reads entries without the head, until the next head is due. */
+  async #readEntries(log: PartitionLog, waitMs: number): Promise<Step> {
     const read = log.readNewer(this.#state.cursor, Math.ceil(waitMs))
     const entries = await this.#watched(read)
     this.#applyAll(entries, this.#headNow, 0)
@@ -363,7 +363,7 @@ export class Reader {
     return { serverId: this.#hasNews(facts) ? serverId : undefined, ...facts }
   }
 
-  /** Whether there is something to report, and notes that it is reported now. */
+  /** Whether a report is due. Then it also notes that this server reports now. */
   #hasNews({ seq, epoch, state }: Omit<ServerFacts, 'serverId'>): boolean {
     if (!this.#deps.isServer()) return false
     const atMs = this.#deps.clock.monotonic()
@@ -376,14 +376,14 @@ export class Reader {
     return true
   }
 
-  /** A blocked read on a half-open connection hangs for minutes; this one does not. What it ends proves nothing. */
+  /** Ends a read that gets no reply: on a half-open connection it would hang for minutes. It proves nothing. */
   async #watched<Reply>(reply: Promise<Reply>): Promise<Reply> {
     return within(reply, this.#blockMs + watchdogSlackMs, 'Redis')
   }
 
   /**
-   * A loss of state has to be noticed by one process that can write lost kick-outs again before a server that boots takes
-   * the log for empty (`epochSettleMs`). In a large fleet some server looks at any moment, so that each may look less often.
+   * One process has to notice a loss of state, and republish, before a server that boots takes the log for empty
+   * (`epochSettleMs`). In a large fleet some server reads at any moment, so each may read less often.
    */
   get #blockMs(): number {
     const { blockMs, fleetBlockMs } = this.#settings

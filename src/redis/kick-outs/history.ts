@@ -52,7 +52,7 @@ function cursorOf({ position, partition }: Found): string {
   return `${position}.${partition}`
 }
 
-/** What the log says of the past and of the fleet: how far a kick-out has come, the kick-outs, the servers. Reads only. */
+/** Reads the history of kick-outs, the list of servers, and which servers have confirmed a kick-out. Writes nothing. */
 export class History {
   readonly #connection: CommandConnection
   readonly #log: RevocationLog
@@ -98,7 +98,7 @@ export class History {
     }
   }
 
-  /** The newest kick-outs of all partitions before one of them; one more than asked for, where there are more. */
+  /** The newest kick-outs of all partitions before a given one. One more than the limit shows that there are more. */
   async #read(query: KickOutQuery, before: Found | undefined): Promise<Found[]> {
     const limit = query.limit + 1
     const pages = await Promise.all(
@@ -120,7 +120,7 @@ export class History {
     before: Found | undefined,
   ): Promise<Found[]> {
     const found: Found[] = []
-    // Of another partition, entries of the same millisecond are sorted out by the caller.
+    // In another partition the read begins one millisecond later. The caller filters what is too new.
     let from =
       before === undefined
         ? ''
@@ -154,7 +154,7 @@ export class History {
     }
   }
 
-  /** Finds where a page has to go on. A cursor is looked up where it stands, an id by reading back to it. */
+  /** Finds where a page begins: the position in a cursor, or for an id by reading the log back to it. */
   async #locate(before: string): Promise<Found> {
     const [, position, partitionText] = /^(\d{1,16}-\d{1,16})\.(\d{1,5})$/.exec(before) ?? []
     if (position !== undefined) {
@@ -190,7 +190,7 @@ export class History {
       throw toUnavailable('revocations', 'The resource servers cannot be read', error)
     }
     const servers = new Map<string, ServerStatus>()
-    // The oldest word first: of the state, the newest word of a server counts.
+    // The oldest report first, so that the newest one decides the state of a server.
     reports.sort((a, b) => b.ageMs - a.ageMs)
     for (const { serverId, ageMs, state, stalenessMs, seq } of reports.filter(mayAccept)) {
       const known = servers.get(serverId)

@@ -18,10 +18,10 @@ import { absentEpoch, epochSettleMs } from '../../revocation/freshness.ts'
 import { type RevocationLog, writeBudgetMs } from './publish.ts'
 import { type LookupReply, lookupScript } from '../scripts/look-up.ts'
 
-/** One life of a partition's log, as this process saw it. */
-interface Life {
+/** An epoch of a partition's log, as this process saw it. */
+interface SeenEpoch {
   readonly epoch: string
-  /** When this process first saw it, or when it began where that was the first life to be seen, monotonic. */
+  /** When this process first saw it, or when it began where it was the first epoch to be seen; monotonic. */
   readonly sinceMs: number
   /** When it was last seen, monotonic. */
   seenMs: number
@@ -45,8 +45,8 @@ function factKey(level: RevocationLevel, id = ''): string {
 }
 
 /**
- * Asks Redis about one token: one round trip, to each of the one or two partitions that can know it. A log that has just
- * lost its state says "not revoked" about everybody, so for a while that does not count.
+ * Asks Redis about one token: one round trip to each partition that can hold a kick-out of it. A log that has just lost its
+ * state says "not revoked" of every token, so that answer does not count until the servers have had time to republish.
  */
 export class Lookup {
   readonly #connection: CommandConnection
@@ -54,15 +54,15 @@ export class Lookup {
   readonly #budgetMs: number
   readonly #isFollowed: boolean
   readonly #onLoss: (partition: number) => void
-  readonly #lives = new Map<number, Life>()
+  readonly #seen = new Map<number, SeenEpoch>()
   #inspectedConnection = 0
-  /** What the last look-up failed with, as long as none has succeeded since. */
-  #away: UnavailableError | undefined
+  /** The error of the last look-up; `undefined` after one that succeeded. */
+  #lastError: UnavailableError | undefined
   #isProbing = false
 
   /**
-   * @param isFollowed - whether this process follows the log all the time, so that a look at it is never long ago
-   * @param onLoss - called where a look-up finds that a log lost its state
+   * @param isFollowed - whether this process follows the log, and so sees its epoch again and again
+   * @param onLoss - called when a look-up finds that a log has lost its state
    */
   constructor(
     connection: CommandConnection,
@@ -78,15 +78,15 @@ export class Lookup {
   }
 
   /**
-   * While Redis does not answer, one look-up at a time goes on asking it; all others are refused at once. Otherwise each
-   * request would wait for the whole budget, and the first ones after an outage would find a queue.
+   * While Redis does not answer, one look-up at a time goes on asking it and all others fail at once. Otherwise each request
+   * would wait for the whole budget, and the first requests after an outage would wait in a queue.
    *
-   * @param patienceMs - how long to wait for "not revoked" to count, where the log is young
+   * @param patienceMs - how long to wait until "not revoked" counts, where the epoch is young
    * @throws UnavailableError when Redis did not answer in time, must not be used, or has just lost its state
    */
   async check(claims: AccessTokenClaims, patienceMs = 0): Promise<RevocationVerdict> {
-    if (this.#away === undefined) return this.#lookUp(claims, patienceMs)
-    if (this.#isProbing) throw copyOf(this.#away)
+    if (this.#lastError === undefined) return this.#lookUp(claims, patienceMs)
+    if (this.#isProbing) throw copyOf(this.#lastError)
     this.#isProbing = true
     try {
       return await this.#lookUp(claims, patienceMs)
@@ -106,10 +106,10 @@ export class Lookup {
           ...(await this.#ask(partition, claims.iss, ids, this.#budgetMs)),
         })),
       )
-      this.#away = undefined
+      this.#lastError = undefined
     } catch (error) {
-      this.#away = toUnavailable('revocations', failed, error)
-      throw copyOf(this.#away)
+      this.#lastError = toUnavailable('revocations', failed, error)
+      throw copyOf(this.#lastError)
     }
     const facts = new Map<string, RevocationFact>()
     const doubtMs = Math.max(0, ...answers.map((answer) => answer.doubtMs))
@@ -130,7 +130,7 @@ export class Lookup {
     const verdict = isRevoked(claims, { of: () => known }, systemClock)
     if (!verdict.revoked && doubtMs > 0) {
       if (doubtMs <= patienceMs) {
-        // An absent log has to be looked at while it is waited for, see `#isForgotten`.
+        // An absent log has to be read during the wait too, see `#isForgotten`.
         const waitMs = Math.min(doubtMs, epochSettleMs / 4)
         await pause(waitMs)
         return this.#lookUp(claims, patienceMs - waitMs)
@@ -155,7 +155,7 @@ export class Lookup {
       await this.#inspect(writeBudgetMs)
       await Promise.all(
         Array.from({ length: partitions }, async (_, partition) => {
-          // A log that is opened meanwhile is young once more.
+          // A log that another process opens during the wait is young again.
           for (;;) {
             const { doubtMs } = await this.#ask(partition, '', {}, writeBudgetMs)
             if (doubtMs <= 0) return
@@ -165,13 +165,13 @@ export class Lookup {
       )
     } catch (error) {
       if (isUnfit(error)) throw toUnfit(error)
-      throw toUnavailable('revocations', 'Redis cannot be asked', error)
+      throw toUnavailable('revocations', 'Redis cannot be reached', error)
     }
   }
 
   /**
-   * What each partition that can know the token is asked for. A token that names its client in several claims with
-   * different ids costs a further question for each of them.
+   * The partitions that can hold a kick-out of the token, and the ids to look up there. A token that names different clients
+   * in several claims needs one more look-up for each of them.
    */
   #locate(claims: AccessTokenClaims): (readonly [number, Ids])[] {
     const idsOfPartition = new Map<number, Ids>()
@@ -213,8 +213,8 @@ export class Lookup {
   }
 
   /**
-   * While a Cluster moves a slot, it refuses a script that touches keys that have moved already. A command that names one
-   * key is led to where the key is. The commands go out before the script: that it ran proves that a primary answered them.
+   * While a Cluster moves a slot, it refuses a script that touches keys that have moved already, but redirects a command
+   * with one key. The commands are sent before the script, so that a script that ran proves that a primary answered them.
    */
   async #askCluster(
     client: Cluster,
@@ -240,44 +240,49 @@ export class Lookup {
     return { ...known, values: found.map((value) => value ?? undefined) }
   }
 
-  /** How long from now on "not revoked" does not count: other processes may still be writing lost entries again. */
+  /** For how long "not revoked" does not count yet: other servers may still be republishing. */
   #doubtMs(partition: number, { epoch, createdAt, toldAt, now }: LookupReply): number {
-    const life = this.noteEpoch(partition, epoch, now - createdAt)
-    // A moment in the future was written by a primary whose clock was ahead. It counts from when it was first seen.
-    if (toldAt > now && life.futureToldAt !== toldAt) {
-      life.futureToldAt = toldAt
-      life.futureSinceMs = performance.now()
+    const seen = this.noteEpoch(partition, epoch, now - createdAt)
+    // A primary whose clock was ahead wrote a moment in the future. It counts from when this process first saw it.
+    if (toldAt > now && seen.futureToldAt !== toldAt) {
+      seen.futureToldAt = toldAt
+      seen.futureSinceMs = performance.now()
     }
-    const toldAgainAgoMs = toldAt > now ? performance.now() - life.futureSinceMs : now - toldAt
-    return epochSettleMs - Math.min(toldAgainAgoMs, performance.now() - life.sinceMs)
+    const republishedAgoMs = toldAt > now ? performance.now() - seen.futureSinceMs : now - toldAt
+    return epochSettleMs - Math.min(republishedAgoMs, performance.now() - seen.sinceMs)
   }
 
   /**
-   * Notes in which life this process saw a log. The first life that it sees is as old as the log says; one that was opened
-   * after the log was absent for long lost nothing, and is as good as old; any other has to last for a while, and so has the
-   * absence of one that was never opened.
+   * Notes the epoch in which this process saw a log. The first epoch that it sees is as old as the log says. An epoch that
+   * began after the log was absent for long has lost nothing, and counts as old. Any other epoch has to last for a while,
+   * and so has the absence of a log that was never opened.
    */
-  noteEpoch(partition: number, epoch: string, ageMs: number): Life {
+  noteEpoch(partition: number, epoch: string, ageMs: number): SeenEpoch {
     const nowMs = performance.now()
-    const known = this.#lives.get(partition)
-    const isUnbroken = known !== undefined && !this.#isForgotten(known, nowMs)
+    const known = this.#seen.get(partition)
+    const isUnbroken = known !== undefined && !this.#isOutdated(known, nowMs)
     if (isUnbroken && known.epoch === epoch) {
       known.seenMs = nowMs
       return known
     }
-    const life = {
+    const seen = {
       epoch,
       sinceMs: this.#beganMs(isUnbroken, known, epoch, ageMs),
       seenMs: nowMs,
       futureToldAt: 0,
       futureSinceMs: 0,
     }
-    this.#lives.set(partition, life)
+    this.#seen.set(partition, seen)
     if (known && known.epoch !== absentEpoch) this.#onLoss(partition)
-    return life
+    return seen
   }
 
-  #beganMs(isUnbroken: boolean, known: Life | undefined, epoch: string, ageMs: number): number {
+  #beganMs(
+    isUnbroken: boolean,
+    known: SeenEpoch | undefined,
+    epoch: string,
+    ageMs: number,
+  ): number {
     const nowMs = performance.now()
     if (epoch === absentEpoch) return nowMs
     if (!known) return nowMs - Math.max(0, ageMs)
@@ -286,17 +291,17 @@ export class Lookup {
     return wasAbsentForLong ? Number.NEGATIVE_INFINITY : nowMs
   }
 
-  /** A log that was seen absent, and then not looked at for long, may have been opened and lost in between. */
-  #isForgotten({ epoch, seenMs }: Life, nowMs: number): boolean {
+  /** A log that was absent at the last look-up, long ago, may have been opened and lost since then. */
+  #isOutdated({ epoch, seenMs }: SeenEpoch, nowMs: number): boolean {
     return this.#isFollowed && epoch === absentEpoch && nowMs - seenMs > epochSettleMs
   }
 
-  /** Once per connection: an evicting Redis forgets kick-outs without a word. */
+  /** Checks Redis once per connection: one that evicts keys loses kick-outs without an error. */
   async #inspect(budgetMs: number): Promise<void> {
     const { connectionNumber } = this.#connection
     if (connectionNumber > 0 && this.#inspectedConnection === connectionNumber) return
     await this.#connection.inspect(budgetMs)
-    // Partition 0 knows the number of partitions: asked with another number, a partition that was never written to is empty.
+    // Partition 0 holds the number of partitions. With a wrong number a look-up would read partitions that are always empty.
     if (this.#log.settings.partitions > 1) await this.#ask(0, '', {}, budgetMs)
     this.#inspectedConnection = this.#connection.connectionNumber
   }

@@ -8,7 +8,7 @@ import { newEpoch, type RevocationLog } from './publish.ts'
 import { heartbeatScript, type HeartbeatReply } from '../scripts/heartbeat.ts'
 import { renewEpochScript } from '../scripts/renew-epoch.ts'
 
-/** Entries of one read. Small enough that reading a million of them never holds the event loop for long. */
+/** How many entries one read asks for. Parsing so many does not block the event loop for long. */
 export const chunkSize = 500
 
 /** What a resource server reports of itself with each heartbeat. */
@@ -17,7 +17,7 @@ export interface ServerFacts {
   readonly serverId: string | undefined
   readonly state: RevocationsState
   readonly stalenessMs: number
-  /** Number of the last entry applied, and the life of the log that it belongs to. */
+  /** Number of the last entry applied, and the epoch that the number belongs to. */
   readonly seq: number
   readonly epoch: string | undefined
   readonly maxStalenessMs: number
@@ -27,7 +27,7 @@ export interface ServerFacts {
 
 type OnPrimary = <Reply>(command: (client: RedisClient) => Promise<Reply>) => Promise<Reply>
 
-/** One partition's log, as its reader asks for it over one connection. */
+/** Reads one partition's log over one connection. */
 export class PartitionLog {
   readonly #client: Redis
   readonly #log: RevocationLog
@@ -36,7 +36,7 @@ export class PartitionLog {
 
   /**
    * @param client - where entries are read
-   * @param onPrimary - runs a script where the head is; by default over the same connection
+   * @param onPrimary - runs a script on the primary, which has the head; by default over the same connection
    */
   constructor(
     client: Redis,
@@ -71,7 +71,7 @@ export class PartitionLog {
     )
   }
 
-  /** What is newer than the cursor, as soon as there is something; nothing after `blockMs`. */
+  /** Resolves with the entries after the cursor as soon as there is one, and with none after `blockMs`. */
   async readNewer(cursor: string, blockMs: number): Promise<LogEntry[]> {
     const reply = await this.#client.xread(
       'COUNT', chunkSize, 'BLOCK', blockMs, 'STREAMS', this.#stream, cursor,
@@ -86,13 +86,17 @@ export class PartitionLog {
     return reply.map(decodeEntry)
   }
 
-  /** Whether an entry that cannot be read still stands there. After a failover one of ours may have got its position. */
+  /** Whether an unreadable entry is still at its position. After a failover a readable one may be there. */
   async holdsUnreadable(position: string): Promise<boolean> {
     const reply = await this.#client.xrange(this.#stream, position, position)
     return reply.some((entry) => decodeEntry(entry).seq === undefined)
   }
 
-  /** @param wasHoleSeen - what is missing from the middle cannot be counted again; what is missing at the end can */
+  /**
+   * Begins a new epoch of a log that lacks entries, so that every server reads it again.
+   *
+   * @param wasHoleSeen - whether a number in the middle is missing. Redis cannot see that by counting its entries
+   */
   async renewEpoch(brokenEpoch: string | undefined, wasHoleSeen: boolean): Promise<void> {
     await this.#onPrimary(async (client) =>
       renewEpochScript(

@@ -8,7 +8,7 @@ import type { ResolvedTarget } from '../../revocation/target.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { toUnavailable } from '../client/failure.ts'
 import { Keys } from '../keys.ts'
-import { Replication } from './replication.ts'
+import { ReplicaWait } from './replica-wait.ts'
 import { encodeRevocation } from './entry-format.ts'
 import { kickOutScript } from '../scripts/kick-out.ts'
 import { openScript } from '../scripts/open.ts'
@@ -16,7 +16,7 @@ import { republishScript } from '../scripts/republish.ts'
 import { setHorizonScript } from '../scripts/set-horizon.ts'
 import type { LayoutSettings } from '../options.ts'
 
-/** How long a write may take before the caller is told that it is not known to have happened. */
+/** The budget of a write. After it the caller gets an error, although Redis may have written. */
 export const writeBudgetMs = 900
 
 /** Options of a kick-out, as checked. */
@@ -25,14 +25,14 @@ export interface PublishOptions {
   readonly by: KickOutOptions['by'] | undefined
   /** Milliseconds; `undefined` for now, by the store's clock. */
   readonly at: number | undefined
-  /** Whether servers are waited for, so that they report the entry at once. */
+  /** Whether the caller waits for other servers. Then they report the entry at once. */
   readonly isAwaited: boolean
 }
 
-/** What a kick-out did, before other servers have confirmed it. */
+/** A kick-out that Redis has written and other servers have not confirmed yet. */
 export interface Published {
   readonly revocation: Revocation
-  /** What is left of the time for which it is kept, by the primary's clock. */
+  /** For how long it is still kept, by the primary's clock. */
   readonly remainingMs: number
   readonly partition: number
   readonly seq: number
@@ -42,13 +42,13 @@ export interface Published {
   readonly isNew: boolean
 }
 
-/** A UUID, since Node.js keeps random bytes for those at hand; others are fetched one by one, on every refresh. */
+/** A UUID, since Node.js caches random bytes for UUIDs. Others would be fetched from the system at every refresh. */
 export const newEpoch = (): string => randomUUID()
 
 export const newKickOutId = (): string => randomUUID()
 
 /**
- * The log of revocations in Redis, as its writers see it: append, and write again.
+ * Writes to the log of revocations in Redis: appends a kick-out, and republishes a lost one.
  *
  * Everything here is safe to repeat.
  */
@@ -57,7 +57,7 @@ export class RevocationLog {
   readonly settings: LayoutSettings
   readonly partitions: readonly number[]
   readonly #connection: CommandConnection
-  /** The connection on which Redis was looked over. */
+  /** The connection on which Redis was last checked. */
   #openedConnection = 0
   #opening: Promise<void> | undefined
   /** The latest date of a token or session that this process has read from the log, milliseconds. */
@@ -70,7 +70,7 @@ export class RevocationLog {
     this.partitions = Array.from({ length: settings.partitions }, (_, partition) => partition)
   }
 
-  /** The one or two partitions that can know a token. */
+  /** The partitions that can hold a kick-out of a token: one or two. */
   partitionsOf(claims: AccessTokenClaims): number[] {
     const partitions = revocationLevels.flatMap((level) =>
       idsAtLevel(level, claims).map((id) => this.keys.partitionOf(level, claims.iss, id)),
@@ -82,12 +82,12 @@ export class RevocationLog {
     return { meta_key: this.keys.meta(partition), stream_key: this.keys.stream(partition) }
   }
 
-  /** Arguments that every script is given: what this process believes about the log. */
+  /** Arguments of every script: the layout that this process is configured for. */
   get layout(): { partitions: number; retention_ms: number } {
     return { partitions: this.settings.partitions, retention_ms: this.settings.retentionMs }
   }
 
-  /** Arguments that every script which may open the log is given. */
+  /** Arguments of every script that may open the log. */
   get opening(): {
     new_epoch: string
     partitions: number
@@ -107,8 +107,8 @@ export class RevocationLog {
   }
 
   /**
-   * Looks Redis over before the first write on each connection. Partition 0 holds the number of partitions for all of them,
-   * so it is opened before any other: two processes with different numbers would write where the other does not read.
+   * Checks Redis before the first write on each connection. Partition 0 holds the number of partitions and is opened before
+   * the others: two processes with different numbers would each write where the other does not read.
    *
    * @throws UnfitRedis when Redis may evict kick-outs
    * @throws Error when Redis holds data of another number of partitions
@@ -122,7 +122,7 @@ export class RevocationLog {
     await this.#opening
   }
 
-  /** Inspects every primary, and opens the log of partition 0 where it was never opened. */
+  /** Checks every primary, and opens the log of partition 0 where it was never opened. */
   async open(): Promise<void> {
     await this.#connection.inspect(writeBudgetMs)
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
@@ -134,7 +134,7 @@ export class RevocationLog {
   /**
    * Writes a kick-out.
    *
-   * @throws UnavailableError when it is not known to be in Redis, or on too few of its replicas; repeat it
+   * @throws UnavailableError when Redis did not confirm it, or too few replicas did; it is safe to repeat
    */
   async publish(
     target: ResolvedTarget,
@@ -158,7 +158,7 @@ export class RevocationLog {
           ? await this.#setHorizons(level, issuer, id, givenAt)
           : []
       const waits = this.settings.minReplicas > 0
-      const connection = waits ? this.#connection.holding : this.#connection
+      const connection = waits ? this.#connection.blocking : this.#connection
       const reply = await connection.runPatiently(writeBudgetMs, async (client) => {
         const node = waits ? await connection.nodeOf(client, this.keys.meta(partition)) : client
         const published = await kickOutScript(node, this.#keysOf(written), {
@@ -194,7 +194,7 @@ export class RevocationLog {
     }
   }
 
-  /** Writes a revocation again that Redis has lost, unless another process has done so already. */
+  /** Writes a revocation that Redis has lost again, unless another process has republished it already. */
   async republish(
     revocation: Omit<Revocation, 'kickOutId' | 'until'>,
     remainingMs: number,
@@ -231,7 +231,7 @@ export class RevocationLog {
     const others = this.partitions.slice(1)
     const horizon = this.keys.horizon(level, issuer, id)
     const waits = this.settings.minReplicas > 0
-    const connection = waits ? this.#connection.holding : this.#connection
+    const connection = waits ? this.#connection.blocking : this.#connection
     return Promise.all(
       others.map(async (partition) =>
         connection.runPatiently(writeBudgetMs, async (client) => {
@@ -254,7 +254,7 @@ export class RevocationLog {
 
   async #assertReplicated(node: Redis): Promise<void> {
     const { minReplicas } = this.settings
-    const reached = await Replication.of(node).reach(minReplicas, writeBudgetMs / 3)
+    const reached = await ReplicaWait.of(node).countReached(minReplicas, writeBudgetMs / 3)
     if (reached < minReplicas) {
       throw new UnavailableError(
         'revocations',
@@ -274,7 +274,7 @@ export class RevocationLog {
   }: Pick<Revocation, 'level' | 'issuer' | 'id'>): Parameters<typeof kickOutScript>[1] {
     const { keys } = this
     const partition = keys.partitionOf(level, issuer, id)
-    // Scripts are handed every key, and touch those of the level; the others only have to lie in the same slot.
+    // The script touches only the keys of the level. For the others it gets a key that is never written, in the same slot.
     const unused = keys.absent(partition)
     return {
       meta_key: keys.meta(partition),

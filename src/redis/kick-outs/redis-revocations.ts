@@ -34,19 +34,19 @@ import { History } from './history.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { describeFailure, isForbidden, isUnfit, toUnavailable } from '../client/failure.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
-import { FollowedLog } from './followed-log.ts'
+import { LogCopy } from './copy.ts'
 import { Lookup } from './look-up.ts'
 import { RevocationLog } from './publish.ts'
 import type { RevocationsSettings } from '../options.ts'
 
-/** How long a check at once waits for a young log. It is more than the log has to be old. */
+/** How long `checkNow` waits until a young epoch is settled. It is more than `epochSettleMs`. */
 const settlePatienceMs = 1000
 /** How long a request waits for the copy of a process that has just started. */
 const startPatienceMs = 250
 
 /**
- * Revocations on Redis. In replica mode this process follows every partition's stream and decides from memory; where the
- * copy is not proved fresh, `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
+ * Revocations on Redis. In replica mode this process follows every partition's stream and decides from memory. Where the
+ * copy is not proved fresh, `whenStale` decides. A token that the copy calls revoked is refused, fresh or not.
  */
 export class RedisRevocations implements AuditedRevocations {
   readonly #settings: RevocationsSettings
@@ -61,11 +61,11 @@ export class RedisRevocations implements AuditedRevocations {
   readonly #republisher: Republisher
   readonly #listeners = new Set<(revocation: Revocation) => void>()
   readonly #waiters = new Set<(error?: Error) => void>()
-  readonly #copy: FollowedLog
+  readonly #copy: LogCopy
   #reported: RevocationsState = 'starting'
   #failure: unknown
   #isServer = false
-  /** Resolves when the copy is complete, and after a while in any case. */
+  /** Resolves when the copy is complete, and after `startPatienceMs` at the latest. */
   #startedWithin: Promise<void> | undefined
   #closed = false
   /** The newest head of each partition. */
@@ -87,7 +87,7 @@ export class RedisRevocations implements AuditedRevocations {
     const isFollowed = settings.mode === 'replica'
     const limits = { budgetMs: settings.lookupTimeoutMs, isFollowed }
     this.#lookup = new Lookup(connection, this.#log, limits, (partition) => {
-      // A process that follows the log notices the loss there.
+      // A process that follows the log reports the loss when the reader notices it.
       if (!isFollowed) this.#emit({ type: 'revocations.gap', partition, reason: 'epoch' })
     })
     this.#denylist = new Denylist(this.#clock)
@@ -102,14 +102,14 @@ export class RedisRevocations implements AuditedRevocations {
     this.#copy = this.#follow()
   }
 
-  /** The largest that any process has given, as far as this one has read. */
+  /** The largest retention of all processes, as read in the heads of the log. */
   get retentionSeconds(): number {
     let retentionMs = this.#settings.retentionMs
     for (const head of this.#heads.values()) retentionMs = Math.max(retentionMs, head.retentionMs)
     return retentionMs / 1000
   }
 
-  /** For a token that was issued at a moment, milliseconds: kick-outs from before a raise were kept for less. */
+  /** For a token that was issued at a moment, milliseconds: kick-outs before a raise were kept for the shorter time. */
   retentionSecondsFor(issuedAtMs: number): number {
     let retentionMs = this.retentionSeconds * 1000
     for (const { raisedAt, retentionBeforeMs } of this.#heads.values()) {
@@ -154,13 +154,13 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   /**
-   * Puts a revocation in force in this process, whoever wrote it.
+   * Puts a revocation in force in this process.
    *
-   * @param isConfirmed - whether it was read from the log. What was only acknowledged may be on a primary that is none any
-   * more, and is written again if the next load does not bring it.
+   * @param isConfirmed - whether it was read from the log. One that was only acknowledged may be lost by a failover: this
+   * process republishes it if the next load does not bring it.
    */
   enforce(revocation: Revocation, remainingMs: number, isConfirmed = false): void {
-    // A process that has written a kick-out follows the log, so that it can write it again when Redis loses it.
+    // A process that has written a kick-out follows the log, so that it can republish it when Redis loses it.
     if (!isConfirmed && !this.#closed) this.#copy.start()
     const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
     if (changed) notify(this.#listeners, revocation)
@@ -209,19 +209,19 @@ export class RedisRevocations implements AuditedRevocations {
 
   async listServers(): Promise<ServerStatus[]> {
     const own = { serverId: this.#copy.serverId, ...this.#report() }
-    // Of itself a process knows better than what it last reported.
+    // This process's own state is newer than its last report.
     return (await this.#history.listServers()).map((node) =>
       node.serverId === own.serverId ? { ...node, ...own } : node,
     )
   }
 
-  /** The copy cannot vouch for this token. */
+  /** The copy does not prove that this token is not revoked. */
   #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
     this.#start()
     const { state, stalenessMs } = this.#noteState()
     if (isUnfit(this.#failure))
       throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
-    // On a Cluster one primary that is away makes the whole copy stale, and concerns a part of the tokens only.
+    // On a Cluster one primary that does not answer makes the copy as a whole stale, but concerns a part of the tokens only.
     if (this.#log.partitions.length > 1 && this.#copy.isFreshIn(this.#log.partitionsOf(claims)))
       return notRevoked
     if (state === 'starting') return this.#checkWhileStarting(claims)
@@ -235,7 +235,7 @@ export class RedisRevocations implements AuditedRevocations {
     }
   }
 
-  /** A request that comes before the copy is complete is looked up where it may be; else it waits for the copy a moment. */
+  /** Before the copy is complete, a request is looked up where `whenStale` allows it, or waits for the copy for a moment. */
   async #checkWhileStarting(claims: AccessTokenClaims): Promise<RevocationVerdict> {
     this.#startedWithin ??= new Promise((resolve) => {
       const timer = setTimeout(resolve, startPatienceMs)
@@ -265,7 +265,7 @@ export class RedisRevocations implements AuditedRevocations {
     return this.#copy.freshness()
   }
 
-  /** Reports, and tells of it where something has changed. */
+  /** Reports the state, and emits an event where it has changed. */
   #noteState(): { state: RevocationsState; stalenessMs: number } {
     const report = this.#report()
     const { state: to, stalenessMs: ageMs } = report
@@ -279,15 +279,15 @@ export class RedisRevocations implements AuditedRevocations {
     return report
   }
 
-  /** From here on this process is a resource server: kick-outs wait for it. */
+  /** Makes this process a resource server: from now on kick-outs wait for its confirmation. */
   #start(): void {
     if (this.#closed || this.#settings.mode === 'lookup') return
     this.#isServer = true
     this.#copy.start()
   }
 
-  #follow(): FollowedLog {
-    return new FollowedLog(this.#settings.maxStalenessMs, {
+  #follow(): LogCopy {
+    return new LogCopy(this.#settings.maxStalenessMs, {
       connection: this.#connection,
       log: this.#log,
       readFrom: this.#settings.readFrom,
@@ -303,7 +303,7 @@ export class RedisRevocations implements AuditedRevocations {
         this.enforce(revocation, remainingMs, isConfirmed),
       onState: (partition, state) => this.#onPartition(partition, state),
       onGap: (partition, cause) => {
-        // A primary that hung and woke up acknowledges writes until somebody tells it that it is none any more.
+        // The old primary may have hung and woken up. It acknowledges writes until Sentinel demotes it, and loses them.
         if (cause === 'failover') this.#connection.reconnect()
         this.#emit({ type: 'revocations.gap', partition, reason: cause })
       },
@@ -313,7 +313,7 @@ export class RedisRevocations implements AuditedRevocations {
   }
 
   #onPartition(partition: number, { epoch }: PartitionState): void {
-    // Look-ups begin when the copy is stale, and that may be the first that is heard of a log that lost its state.
+    // Look-ups begin when the copy is stale. They need to know which epochs the reader has seen before.
     if (epoch !== undefined) {
       const { now = 0, createdAt = 0 } = this.#heads.get(partition) ?? {}
       this.#lookup.noteEpoch(partition, epoch, now - createdAt)

@@ -178,7 +178,7 @@ export class RedisSessionStore implements SessionStore {
       return { ...reply, session }
     }
     this.#enforceEnd(session, reply, kickOutId)
-    // The script has written the kick-out; what is left is to wait for the replicas, as every kick-out does.
+    // The script has written the kick-out. It still has to reach the replicas, as every kick-out.
     if (this.#settings.minReplicas > 0) await this.#log.publish(sessionTarget(session), noOptions)
     return { outcome: 'reused', session }
   }
@@ -240,14 +240,14 @@ export class RedisSessionStore implements SessionStore {
     return found.map(toRecord)
   }
 
-  /** Ends a session that had to go for another one. A failure is made good at the next login, which counts it again. */
+  /** Ends a session that exceeds the user's maximum. After a failure the next login counts the session again, and ends it. */
   async #end(issuer: string, sessionId: string): Promise<void> {
     await this.revocations(issuer)
       .kickOut({ issuer, session: sessionId }, { confirmTimeoutMs: 0, reason: 'too many sessions' })
       .catch(() => undefined)
   }
 
-  /** What the script has revoked is in force in this process before the answer goes out. */
+  /** Puts the revocation that the script wrote in force in this process, before the caller gets its answer. */
   #enforceEnd(
     { issuer, sessionId }: SessionRecord,
     { now: at, keptUntil: until }: { now: number; keptUntil: number },

@@ -11,8 +11,8 @@ import { replaceSigningKeysScript } from '../scripts/replace-signing-keys.ts'
 const budgetMs = 1000
 
 /**
- * The sealed signing keys of issuers, one hash each. They lie under a hash tag of their own, which no pattern of the user of
- * resource servers covers.
+ * The sealed signing keys of issuers, one hash each. Their hash tag is their own, so that the ACL patterns of resource
+ * servers do not cover them.
  */
 export class RedisKeyRecords implements KeyRecords {
   readonly #connection: CommandConnection
@@ -58,7 +58,7 @@ export class RedisKeyRecords implements KeyRecords {
       await this.#inspect(key)
       return await this.#connection.run(budgetMs, command)
     } catch (error) {
-      // An evicting Redis would lose the keys, and with them every token.
+      // A Redis that evicts keys would lose the signing keys, and all tokens would be refused.
       if (isUnfit(error)) throw toUnfit(error)
       throw toUnavailable('signing', `The signing keys cannot be ${what}`, error)
     }

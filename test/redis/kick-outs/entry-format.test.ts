@@ -133,7 +133,7 @@ describe('a look-up key', () => {
   test.each(['', 'junk', ':', '-1::', '1e3::', '1:x:'])(
     'of %j is an error, since it may stand where a kick-out stood',
     (value) => {
-      expect(() => decodeFact(value)).toThrow(/something else/)
+      expect(() => decodeFact(value)).toThrow(/is not a kick-out/)
     },
   )
 })

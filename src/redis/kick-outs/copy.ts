@@ -14,12 +14,12 @@ import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { Reader, type ReaderSettings } from './follow.ts'
 import type { RevocationLog } from './publish.ts'
 
-/** How long a read waits for something new, at most. A tenth of the staleness allowed leaves room for several. */
+/** How long a read waits for a new entry, at most. A tenth of `maxStalenessMs` leaves time for several reads. */
 const maxBlockMs = 400
 const maxFleetBlockMs = 1000
 const minBlockMs = 50
 
-export interface FollowedLogDeps {
+export interface LogCopyDeps {
   readonly connection: CommandConnection
   readonly log: RevocationLog
   readonly readFrom: 'primary' | 'replica'
@@ -39,10 +39,10 @@ export interface FollowedLogDeps {
   readonly onFailure: (error: unknown) => void
 }
 
-/** The log as this process follows it: a reader for each partition, and the proof that all of them together make. */
-export class FollowedLog {
+/** This process's copy of the log: a reader for each partition, and the proof that all partitions are complete. */
+export class LogCopy {
   readonly serverId: string
-  readonly #deps: FollowedLogDeps
+  readonly #deps: LogCopyDeps
   readonly #maxStalenessMs: number
   readonly #partitions: PartitionState[]
   #readers: Reader[] = []
@@ -50,7 +50,7 @@ export class FollowedLog {
   #provedAtMonotonicMs = Number.NEGATIVE_INFINITY
   #provedAtWallMs = Number.NEGATIVE_INFINITY
 
-  constructor(maxStalenessMs: number, deps: FollowedLogDeps) {
+  constructor(maxStalenessMs: number, deps: LogCopyDeps) {
     this.serverId = newServerId(deps.name)
     this.#deps = deps
     this.#maxStalenessMs = maxStalenessMs
@@ -58,7 +58,7 @@ export class FollowedLog {
     this.#partitions = Array.from({ length: partitions }, () => initialPartition)
   }
 
-  /** Whether the copy is proved complete as of a moment that is not too long ago, judged now and on both clocks. */
+  /** Whether the proof that the copy is complete is younger than `maxStalenessMs`, judged now and on both clocks. */
   isFresh(): boolean {
     const { clock } = this.#deps
     return (
@@ -67,7 +67,7 @@ export class FollowedLog {
     )
   }
 
-  /** Whether the copy of some partitions is. */
+  /** The same for some partitions only. */
   isFreshIn(partitions: readonly number[]): boolean {
     const states = partitions.map((partition) => this.#partitions[partition] ?? initialPartition)
     return freshnessOf(states, this.#maxStalenessMs, this.#deps.clock).state === 'live'

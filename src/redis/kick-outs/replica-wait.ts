@@ -1,14 +1,14 @@
 import type { Redis } from 'ioredis'
 
-const replications = new WeakMap<Redis, Replication>()
+const waits = new WeakMap<Redis, ReplicaWait>()
 
 /**
  * Waits until Redis replicas have what was written on one connection.
  *
- * `WAIT` holds its connection up, and answers for everything written on it before. So there is one at a time, and it
- * serves all who wrote before it was sent: however many wait, none waits for longer than two of them.
+ * `WAIT` blocks its connection, and its answer covers everything written on it before. So one `WAIT` runs at a time for
+ * all writes before it. However many callers wait, each waits for two of them at most.
  */
-export class Replication {
+export class ReplicaWait {
   readonly #node: Redis
   #connections = 0
   #underWay: Promise<unknown> = Promise.resolve()
@@ -19,22 +19,21 @@ export class Replication {
     node.on('close', () => this.#connections++)
   }
 
-  static of(node: Redis): Replication {
-    let replication = replications.get(node)
-    if (!replication) {
-      replication = new Replication(node)
-      replications.set(node, replication)
+  static of(node: Redis): ReplicaWait {
+    let wait = waits.get(node)
+    if (!wait) {
+      wait = new ReplicaWait(node)
+      waits.set(node, wait)
     }
-    return replication
+    return wait
   }
 
   /**
    * How many replicas have what this connection has written. To be called as soon as the write was answered.
    *
-   * @throws Error when the connection was lost: on a new one `WAIT` knows nothing of the write, and answers with every
-   * replica there is
+   * @throws Error when the connection was lost: on a new one `WAIT` knows nothing of the write, and counts every replica
    */
-  async reach(minReplicas: number, timeoutMs: number): Promise<number> {
+  async countReached(minReplicas: number, timeoutMs: number): Promise<number> {
     const connection = this.#connections
     if (!this.#next) {
       this.#next = this.#underWay.then(async () => {
@@ -44,7 +43,8 @@ export class Replication {
       this.#underWay = this.#next.catch(() => undefined)
     }
     const reached = await this.#next
-    if (connection !== this.#connections) throw new Error('The connection was lost meanwhile')
+    if (connection !== this.#connections)
+      throw new Error('The connection was lost before the replicas confirmed')
     return reached
   }
 }
