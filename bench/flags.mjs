@@ -7,6 +7,7 @@ export const scenarioNames = [
   'dpop',
   'elsewhere',
   'latency',
+  'away',
   'check',
   'boot',
   'garbage',
@@ -14,10 +15,9 @@ export const scenarioNames = [
 ]
 
 const full = {
-  rounds: 3,
-  cycles: 7,
-  seconds: 1,
-  warmupSeconds: 3,
+  pairs: 3,
+  seconds: 3,
+  warmupSeconds: 1,
   coldTokens: 30_000,
   rotations: 1000,
   latencySeconds: 20,
@@ -27,8 +27,7 @@ const full = {
 }
 
 const quick = {
-  rounds: 1,
-  cycles: 2,
+  pairs: 1,
   seconds: 1,
   warmupSeconds: 1,
   coldTokens: 12_000,
@@ -39,11 +38,13 @@ const quick = {
   imports: 3,
 }
 
-export const usage = `npm run bench -- [--quick] [--only ${scenarioNames.join('|')}[,…]]
-  [--rounds n]   fresh processes for every contender, n times
-  [--cycles n]   measurements of each contender in a round, in turn
-  [--seconds n]  length of one measurement
-A partial run (--quick or --only) prints its figures and leaves results.md as it is.`
+/** What a run of some scenarios measures: fewer pairs, so that `npm run bench -- hot` takes four minutes. */
+const pairsOfPartialRun = 2
+
+export const usage = `npm run bench -- [${scenarioNames.join('|')} …] [--quick]
+  [--pairs n]    fresh pairs of processes, baseline and contender, n for each contender
+  [--seconds n]  length of one measurement; each process of a pair is measured twice
+A partial run (some scenarios, or --quick) prints its figures and leaves results.md as it is.`
 
 function readCount(name, text, fallback) {
   if (text === undefined) return fallback
@@ -55,29 +56,29 @@ function readCount(name, text, fallback) {
 /** @throws Error with the usage for an unknown flag, scenario or number */
 export function readFlags(args) {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args,
+      allowPositionals: true,
       options: {
         quick: { type: 'boolean', default: false },
-        only: { type: 'string' },
-        rounds: { type: 'string' },
-        cycles: { type: 'string' },
+        pairs: { type: 'string' },
         seconds: { type: 'string' },
         'no-build': { type: 'boolean', default: false },
       },
     })
-    const only = values.only?.split(',') ?? scenarioNames
+    const only = positionals.length > 0 ? positionals : scenarioNames
     const unknown = only.find((name) => !scenarioNames.includes(name))
     if (unknown !== undefined) throw new Error(`There is no scenario "${unknown}"\n`)
     const sizes = values.quick ? quick : full
+    const isPartial = values.quick || only.length < scenarioNames.length
+    const pairs = isPartial ? Math.min(sizes.pairs, pairsOfPartialRun) : sizes.pairs
     return {
       ...sizes,
-      rounds: readCount('rounds', values.rounds, sizes.rounds),
-      cycles: readCount('cycles', values.cycles, sizes.cycles),
+      pairs: readCount('pairs', values.pairs, pairs),
       seconds: readCount('seconds', values.seconds, sizes.seconds),
       build: !values['no-build'],
       scenarios: scenarioNames.filter((name) => only.includes(name)),
-      partial: values.quick || only.length < scenarioNames.length,
+      partial: isPartial,
     }
   } catch (error) {
     throw new Error(`${error.message}\n${usage}`, { cause: error })

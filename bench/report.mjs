@@ -1,6 +1,6 @@
 import { guardLabels } from './guards/index.mjs'
 import { issuerLabels } from './issuers/index.mjs'
-import { median, medianRatio } from './statistics.mjs'
+import { median, quantile } from './statistics.mjs'
 
 const yesNo = (holds) => (holds ? 'yes' : '**no**')
 const count = (value) => Math.round(value).toLocaleString('en')
@@ -20,19 +20,28 @@ const baselines = {
 
 function raceTable(race, labels, baseline) {
   const rows = Object.entries(race)
-    .map(([name, { perSecond, cpuMicros, coreShare }]) => ({
+    .map(([name, { perSecond, cpuMicros, coreShare, ratios }]) => ({
       label: labels[name],
-      ratio: medianRatio(perSecond, race[baseline].perSecond),
+      ratio: median(ratios),
+      quartiles: name === baseline ? [] : [quantile(ratios, 0.25), quantile(ratios, 0.75)],
       perSecond: median(perSecond),
       cpuMicros: median(cpuMicros),
       coreShare: median(coreShare),
     }))
     .sort((a, b) => b.ratio - a.ratio)
   return table(
-    ['what', `against ${baselines[baseline]}`, 'per second', 'CPU, us each', 'of its core, %'],
+    [
+      'what',
+      `against ${baselines[baseline]}`,
+      'quartiles',
+      'per second',
+      'CPU, us each',
+      'of its core, %',
+    ],
     rows.map((row) => [
       row.label,
       row.ratio.toFixed(2),
+      row.quartiles.map((share) => share.toFixed(2)).join(' to '),
       count(row.perSecond),
       row.cpuMicros.toFixed(0),
       (row.coreShare * 100).toFixed(0),
@@ -97,8 +106,20 @@ const sections = {
         [
           row('it is in force in the last process', moments.inForce),
           row('a client that asks again and again has a 401 from all', moments.refused),
+          row(
+            '`kickOut()` has resolved, confirmed by all, with nothing else to do',
+            moments.resolved,
+          ),
         ],
       ),
+    ].join('\n\n')
+  },
+  away({ requestsPerSecond, answers, p50, p99, max }) {
+    const times = [p50, p99, max].map((ms) => ms.toFixed(1))
+    return [
+      '## Redis away',
+      `${count(requestsPerSecond)} requests/s to three servers with \`whenStale: 'lookup'\`, from \`maxStalenessMs\` after Redis was killed on.`,
+      table(['503s', 'p50, ms', 'p99, ms', 'max, ms'], [[count(answers), ...times]]),
     ].join('\n\n')
   },
   check(sizes) {
@@ -144,13 +165,13 @@ const sections = {
 
 /** The page that README.md quotes. */
 export function toMarkdown({ date, minutes, machine, peers, settings, figures, measured }) {
-  const { rounds, cycles, seconds } = settings
+  const { pairs, seconds } = settings
   const versions = Object.entries(peers).map((entry) => entry.join(' '))
   const parts = [
     '# Benchmark',
     `Written by \`npm run bench\` on ${date}, in ${minutes} minutes; not edited by hand. ` +
-      `${rounds} rounds of fresh processes, in each ${cycles} measurements of ${seconds} s of every contender in turn; ` +
-      'ratios are medians of the ratios of neighbours, per-second figures are medians. ' +
+      `${pairs} pairs of fresh processes for each contender, baseline and contender, measured in the order A B B A, ${seconds} s ` +
+      'each; ratios are medians over all pairs, per-second figures are medians. ' +
       'A single request that is not answered as it should be ends the run.',
     table(['machine', ''], [...Object.entries(machine), ['peers', versions.join(', ')]]),
     '## Figures',

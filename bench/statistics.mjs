@@ -10,7 +10,7 @@ export function quantile(samples, share) {
 
 export const median = (samples) => quantile(samples, 0.5)
 
-/** The median of the ratios of samples that were taken side by side: what a busy machine disturbs least. */
-export function medianRatio(samples, others) {
-  return median(samples.map((sample, index) => sample / others[index]))
+/** How one contender of a race compares with another: by the ratios of both to the baseline. */
+export function ratioOf(race, name, other) {
+  return median(race[name].ratios) / median(race[other].ratios)
 }

@@ -23,18 +23,21 @@ function openConnection(port, onAnswer) {
 /**
  * Asks servers at an even pace: tools that keep a rate by a burst at the beginning of each second measure their own bursts.
  *
- * @returns how many were answered, and how many otherwise than with 200
+ * @returns how many were answered, how many otherwise than with `status`, and how long each answer took, ms
  */
-export async function pressSteadily({ ports, perSecond, seconds, tokens }) {
+export async function pressSteadily({ ports, perSecond, seconds, tokens, status: wanted = '200' }) {
   let asked = 0
   let requests = 0
   let failures = 0
   const idle = []
+  const sentAt = new Map()
+  const tookMs = []
   const opened = ports.flatMap((port) =>
     Array.from({ length: connectionsPerServer }, () =>
       openConnection(port, (socket, status) => {
         requests++
-        if (status !== '200') failures++
+        tookMs.push(performance.now() - sentAt.get(socket))
+        if (status !== wanted) failures++
         idle.push(socket)
       }),
     ),
@@ -51,6 +54,7 @@ export async function pressSteadily({ ports, perSecond, seconds, tokens }) {
       while (asked < due && idle.length > 0) {
         const token = tokens[asked++ % tokens.length]
         const socket = idle.shift()
+        sentAt.set(socket, performance.now())
         socket.write(
           `GET /reports HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\n\r\n`,
         )
@@ -65,5 +69,5 @@ export async function pressSteadily({ ports, perSecond, seconds, tokens }) {
   } finally {
     for (const socket of opened) socket.destroy()
   }
-  return { requests, failures }
+  return { requests, failures, tookMs }
 }

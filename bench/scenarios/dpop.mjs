@@ -49,6 +49,7 @@ async function raceProofs(settings) {
   try {
     return await race({
       ...settings,
+      baseline: 'express-oauth2-jwt-bearer-dpop',
       contenders: dpopGuards.map((name) => ({
         name,
         file: 'guards/serve.mjs',

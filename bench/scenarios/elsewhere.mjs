@@ -78,6 +78,7 @@ async function raceIntrospection(settings) {
   try {
     const perGuard = await race({
       ...settings,
+      baseline: 'kickout',
       contenders: Object.keys(files).map((name) => ({
         ...{ name, file: 'guards/serve.mjs' },
         config: { ...config, name, endpoint: opaque.endpoint },
@@ -105,6 +106,7 @@ async function raceMachines(settings) {
     await beginLog({ ...config, name: 'kickout' })
     return await race({
       ...settings,
+      baseline: 'oidc-provider',
       contenders: ['kickout', 'oidc-provider'].map((name) => ({
         ...{ name, file: 'issuers/serve.mjs' },
         config: { ...config, name },

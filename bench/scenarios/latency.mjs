@@ -18,6 +18,7 @@ import {
 const usual = { kickOutsPerSecond: 200, requestsPerSecond: 2000 }
 /** So many kick-outs a second are watched from outside, by asking all servers until each has refused. */
 const probedPerSecond = 5
+const calmKickOuts = 200
 
 function momentsOf(samples) {
   return {
@@ -29,7 +30,7 @@ function momentsOf(samples) {
 }
 
 /** Everything on one machine: three resource servers, two issuers, one store, and the load. */
-async function startAll(kind) {
+export async function startAll(kind) {
   const key = makeKey('ES256')
   const keys = await publishKeys([key])
   const store = await startOwnStore(kind)
@@ -48,6 +49,7 @@ async function startAll(kind) {
   const [generator, probe] = started.slice(5)
   return {
     key,
+    store,
     servers: started.slice(0, 3),
     issuers: started.slice(3, 5),
     generator,
@@ -101,10 +103,22 @@ export async function latencyOn(kind, { latencySeconds: seconds, log, ...rates }
       requestsPerSecond: served / (seconds + 2),
       inForce: momentsOf(inForce),
       refused: momentsOf(refused),
+      resolved: momentsOf(await confirmCalmly(all)),
     }
   } finally {
     await all.stop()
   }
+}
+
+/** How long `kickOut()` takes until all three servers have confirmed, one kick-out after the other and nothing else. */
+async function confirmCalmly({ issuers: [server] }) {
+  const samples = []
+  for (let index = 0; index < calmKickOuts; index++) {
+    const result = await server.ask('kickOut', { subject: `calm-${index}`, confirmTimeoutMs: 1000 })
+    if (result.confirmed !== 3) throw new Error(`${result.confirmed} of 3 servers confirmed`)
+    samples.push(result.elapsedMs)
+  }
+  return samples
 }
 
 async function kickOutSteadily({ key, issuers, probe }, ports, seconds, kickOutsPerSecond) {

@@ -58,6 +58,7 @@ async function raceIssuers(settings) {
   try {
     return await race({
       ...settings,
+      baseline: 'oidc-provider-postgres',
       contenders: [
         contender('kickout-postgres', onPostgres),
         contender('kickout', onRedis),

@@ -37,6 +37,7 @@ export async function raceGuards({ names, algorithm, count, ...settings }) {
   try {
     return await race({
       ...settings,
+      baseline: 'nothing',
       press,
       contenders: names.map((name) => ({
         name,

@@ -34,6 +34,7 @@ async function raceIssuers(config, generator, settings) {
   try {
     return await race({
       ...settings,
+      baseline: 'floor',
       contenders: names.map((name) => ({
         ...{ name, file },
         config: { ...config, name, redisPort: redis.port },
