@@ -6,6 +6,7 @@
  * jose has no CommonJS build, so this one carries it; every other package stays outside.
  */
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rollup } from 'rollup'
 import { dts } from 'rollup-plugin-dts'
@@ -20,14 +21,14 @@ const entries = Object.values(manifest.exports)
 const inputs = (extension) =>
   Object.fromEntries(entries.map((entry) => [entry, path(`dist/${entry}${extension}`)]))
 
-const jose = fileURLToPath(import.meta.resolve('jose'))
-const joseFolder = jose.replace(/dist\/.*$/, '')
+const joseFolder = fileURLToPath(import.meta.resolve('jose')).replace(/dist\/.*$/, '')
 
+const isJose = (id) => /^jose(\/|$)/.test(id)
 /** Everything but our own files and jose. */
-const isOutside = (id) => !id.startsWith('.') && !id.startsWith('/') && id !== 'jose'
-const resolveJose = (file) => ({
+const isOutside = (id) => !id.startsWith('.') && !id.startsWith('/') && !isJose(id)
+const resolveJose = (toFile) => ({
   name: 'resolve-jose',
-  resolveId: (id) => (id === 'jose' ? file : null),
+  resolveId: (id) => (isJose(id) ? toFile(fileURLToPath(import.meta.resolve(id))) : null),
 })
 /**
  * A warning is a mistake in the build, such as a cycle or an import that nothing answers to. Two are none: the entry of types only
@@ -38,17 +39,26 @@ const onLog = (level, log) => {
   if (level === 'warn' && !harmless.includes(log.code)) throw new Error(log.message)
 }
 
+/** After the path of the module that Rollup names a chunk after: several are called `index`, and would be numbered. */
+function nameOf({ name, moduleIds }) {
+  const named = moduleIds.find(
+    (id) => basename(id) === `${name}.js` && id.startsWith(path('dist/')),
+  )
+  if (named === undefined) return name
+  return named.slice(path('dist/').length, -'.js'.length).replaceAll('/', '-')
+}
+
 const code = await rollup({
   input: inputs('.js'),
   external: isOutside,
-  plugins: [resolveJose(jose)],
+  plugins: [resolveJose((file) => file)],
   onLog,
 })
 await code.write({
   dir: path('dist'),
   format: 'cjs',
   entryFileNames: '[name].cjs',
-  chunkFileNames: 'chunks/[name].cjs',
+  chunkFileNames: (chunk) => `chunks/${nameOf(chunk)}.cjs`,
   exports: 'named',
   hoistTransitiveImports: false,
   // Jest without flags can no more `import()` than it can `require()` an ES module.
@@ -66,7 +76,7 @@ const types = await rollup({
   input: inputs('.d.ts'),
   external: isOutside,
   plugins: [
-    resolveJose(jose.replace(/webapi\/(.*)\.js$/, 'types/$1.d.ts')),
+    resolveJose((file) => file.replace(/webapi\/(.*)\.js$/, 'types/$1.d.ts')),
     dts({ respectExternal: true }),
   ],
   onLog,

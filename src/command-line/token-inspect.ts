@@ -1,4 +1,5 @@
-import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
+import { decodeJwt } from 'jose/jwt/decode'
 import { isAuthError, isUnavailableError } from '../errors.ts'
 import { requireAuth } from '../guard/middleware.ts'
 import type { RequireAuthOptions } from '../guard/require-auth-options.ts'

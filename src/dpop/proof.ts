@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto'
-import {
-  calculateJwkThumbprint,
-  decodeProtectedHeader,
-  EmbeddedJWK,
-  type JWK,
-  jwtVerify,
-} from 'jose'
+import type { JWK } from 'jose'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
+import { EmbeddedJWK } from 'jose/jwk/embedded'
+import { calculateJwkThumbprint } from 'jose/jwk/thumbprint'
+import { jwtVerify } from 'jose/jwt/verify'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { isIdentifier, maxIdentifierLength } from '../identifier.ts'

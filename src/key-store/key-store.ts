@@ -8,6 +8,9 @@ export const signingAlgorithms = [
 
 export type SigningAlgorithm = (typeof signingAlgorithms)[number]
 
+/** 32 bytes or more of secret. Of several the first encrypts, all decrypt. */
+export type EncryptionKey = string | Uint8Array | readonly (string | Uint8Array)[]
+
 /** A signing key as it is stored. All moments are milliseconds by the store's clock. */
 export interface StoredKey {
   /** With `kid` and `alg`. Private until its successor has taken over, then public. */
@@ -83,8 +86,30 @@ export interface KeyStore {
 /** The default of every option that has one. */
 export const rotationDefaults = { everyDays: 90, publishAheadSeconds: 1200 } as const
 
+const minKeyBytes = 32
 const dayMs = 86_400_000
 const maxSeconds = 10 * 365 * 86_400
+
+/**
+ * The bytes of each encryption key, copied: they are used later, when the caller may have wiped its own.
+ *
+ * @throws TypeError for a missing or short key
+ */
+export function readEncryptionKeys(where: string, value: unknown): readonly Uint8Array[] {
+  const list: unknown[] = Array.isArray(value) ? value : [value]
+  if (list.length === 0) throw optionError(where, 'encryptionKey', 'must not be an empty list')
+  return list.map((key) => {
+    const isKey = typeof key === 'string' || key instanceof Uint8Array
+    const secret = isKey ? new Uint8Array(Buffer.from(key)) : undefined
+    if (secret !== undefined && secret.byteLength >= minKeyBytes) return secret
+    throw optionError(
+      where,
+      'encryptionKey',
+      `must be a string or Uint8Array of ${minKeyBytes} bytes or more, or a list of them; ` +
+        'make one with: node -p "crypto.randomBytes(32).toString(\'base64url\')"',
+    )
+  })
+}
 
 /** @throws TypeError that names the option */
 export function readRotation(where: string, value: unknown): Rotation {

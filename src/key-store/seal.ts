@@ -1,12 +1,8 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { optionError } from '../options.ts'
-
-/** 32 bytes or more of secret. Of several the first encrypts, all decrypt. */
-export type EncryptionKey = string | Uint8Array | readonly (string | Uint8Array)[]
+import { readEncryptionKeys, type StoredKey } from './key-store.ts'
 
 const format = 'v1'
 const cipher = 'aes-256-gcm'
-const minKeyBytes = 32
 const ivBytes = 12
 const tagBytes = 16
 const keyIdBytes = 9
@@ -27,16 +23,7 @@ function derive(secret: Uint8Array, purpose: string, bytes: number): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', info, bytes))
 }
 
-function readKey(where: string, value: unknown): DerivedKey {
-  const secret = typeof value === 'string' ? Buffer.from(value) : value
-  if (!(secret instanceof Uint8Array) || secret.byteLength < minKeyBytes) {
-    throw optionError(
-      where,
-      'encryptionKey',
-      `must be a string or Uint8Array of ${minKeyBytes} bytes or more, or a list of them; ` +
-        'make one with: node -p "crypto.randomBytes(32).toString(\'base64url\')"',
-    )
-  }
+function readKey(secret: Uint8Array): DerivedKey {
   return {
     id: derive(secret, 'name', keyIdBytes).toString('base64url'),
     key: derive(secret, 'encryption', 32),
@@ -54,10 +41,8 @@ export class Seal {
 
   /** @throws TypeError for a missing or short key */
   constructor(where: string, encryptionKey: unknown) {
-    const list: unknown[] = Array.isArray(encryptionKey) ? encryptionKey : [encryptionKey]
-    const [first, ...others] = list.map((key) => readKey(where, key))
-    if (!first) throw optionError(where, 'encryptionKey', 'must not be an empty list')
-    this.#keys = [first, ...others]
+    const [first, ...others] = readEncryptionKeys(where, encryptionKey).map(readKey)
+    this.#keys = [first as DerivedKey, ...others]
   }
 
   close(text: string, issuer: string): string {
@@ -103,4 +88,22 @@ export class Seal {
 
 function additionalData(issuer: string): Buffer {
   return Buffer.from(`${format}\0${issuer}`)
+}
+
+/** What was encrypted here is believed to be what an issuer stored, unless a newer version has. */
+export function toKeys(text: string, issuer: string): readonly StoredKey[] {
+  const { keys } = JSON.parse(text) as { keys?: unknown }
+  const isList = Array.isArray(keys) && keys.length > 0
+  const areKeys =
+    isList &&
+    keys.every((key: Partial<StoredKey>) => {
+      const { jwk, publishedAt, signsFrom } = key
+      return (
+        typeof jwk?.kid === 'string' && Number.isFinite(publishedAt) && Number.isFinite(signsFrom)
+      )
+    })
+  if (areKeys) return keys as StoredKey[]
+  throw new KeysRefused(
+    `The stored signing keys of ${issuer} were written by a version of express-kickout that this one does not understand`,
+  )
 }

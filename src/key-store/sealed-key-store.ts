@@ -1,6 +1,8 @@
 import { readChoice } from '../options.ts'
 import {
+  type EncryptionKey,
   type KeyStore,
+  readEncryptionKeys,
   readRotation,
   type Rotation,
   type RotationOptions,
@@ -9,7 +11,7 @@ import {
   type StoredKey,
   type StoredKeys,
 } from './key-store.ts'
-import { type EncryptionKey, KeysRefused, Seal } from './seal.ts'
+import type { Seal } from './seal.ts'
 
 /** What a database keeps of an issuer: one text, which tells it nothing. */
 export interface KeyRecords {
@@ -47,57 +49,61 @@ export interface KeyStoreOptions {
 
 export const keyStoreOptionNames = ['encryptionKey', 'algorithm', 'rotation'] as const
 
+interface OpenedStore {
+  readonly records: KeyRecords
+  readonly seal: Seal
+  readonly toKeys: (text: string, issuer: string) => readonly StoredKey[]
+}
+
 /** A key store on a database that need not be trusted. */
 export class SealedKeyStore implements KeyStore {
   readonly algorithm: string
   readonly rotation: Rotation
-  readonly #records: KeyRecords
-  readonly #seal: Seal
+  readonly #open: () => Promise<OpenedStore>
+  #opened: Promise<OpenedStore> | undefined
+  #isClosed = false
 
   /**
-   * @param open - connects to the database, once the options are known to be good
+   * @param open - connects to the database, at first use
    * @throws TypeError for a wrong option
    */
-  constructor(where: string, options: KeyStoreOptions, open: () => KeyRecords) {
-    this.#seal = new Seal(where, options.encryptionKey)
+  constructor(
+    where: string,
+    options: KeyStoreOptions,
+    open: () => KeyRecords | Promise<KeyRecords>,
+  ) {
+    const secrets = readEncryptionKeys(where, options.encryptionKey)
     this.algorithm = readChoice(where, 'algorithm', options.algorithm, signingAlgorithms, 'ES256')
     this.rotation = readRotation(where, options.rotation)
-    this.#records = open()
+    this.#open = async () => {
+      // Servers that issue nothing import the entry of a store too, and load none of this.
+      const { Seal, toKeys } = await import('./seal.ts')
+      return { records: await open(), seal: new Seal(where, secrets), toKeys }
+    }
   }
 
   async read(issuer: string): Promise<StoredKeys> {
-    const { revision, sealed, now } = await this.#records.read(issuer)
-    const keys = revision === '' ? undefined : toKeys(this.#seal.open(sealed, issuer), issuer)
+    const { records, seal, toKeys } = await this.#load()
+    const { revision, sealed, now } = await records.read(issuer)
+    const keys = revision === '' ? undefined : toKeys(seal.open(sealed, issuer), issuer)
     return { revision, now, keys }
   }
 
   async replace(issuer: string, revision: string, keys: readonly StoredKey[]): Promise<boolean> {
-    return this.#records.replace(
-      issuer,
-      revision,
-      this.#seal.close(JSON.stringify({ keys }), issuer),
-    )
+    const { records, seal } = await this.#load()
+    return records.replace(issuer, revision, seal.close(JSON.stringify({ keys }), issuer))
   }
 
   async close(): Promise<void> {
-    await this.#records.close()
+    this.#isClosed = true
+    await (await this.#opened)?.records.close()
   }
-}
 
-/** What was encrypted here is believed to be what an issuer stored, unless a newer version has. */
-function toKeys(text: string, issuer: string): readonly StoredKey[] {
-  const { keys } = JSON.parse(text) as { keys?: unknown }
-  const isList = Array.isArray(keys) && keys.length > 0
-  const areKeys =
-    isList &&
-    keys.every((key: Partial<StoredKey>) => {
-      const { jwk, publishedAt, signsFrom } = key
-      return (
-        typeof jwk?.kid === 'string' && Number.isFinite(publishedAt) && Number.isFinite(signsFrom)
-      )
-    })
-  if (areKeys) return keys as StoredKey[]
-  throw new KeysRefused(
-    `The stored signing keys of ${issuer} were written by a version of express-kickout that this one does not understand`,
-  )
+  async #load(): Promise<OpenedStore> {
+    this.#opened ??= this.#open()
+    const opened = await this.#opened
+    // Closed before its first use: it must not connect.
+    if (this.#isClosed) await opened.records.close()
+    return opened
+  }
 }

@@ -17,12 +17,10 @@ import {
   type SchemaOptions,
 } from './options.ts'
 import { schemaStatements } from './schema/schema-sql.ts'
-import { PostgresKeyRecords } from './signing-keys/key-records.ts'
 import { PostgresSessionStore } from './sessions/session-store.ts'
 
 export type { RevocationsEvent } from '../events.ts'
-export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
-export type { EncryptionKey } from '../key-store/seal.ts'
+export type { EncryptionKey, KeyStore, RotationOptions } from '../key-store/key-store.ts'
 export type {
   PostgresKeyStoreOptions,
   PostgresLayoutOptions,
@@ -75,8 +73,10 @@ export function postgresStore(
  */
 export function postgresKeyStore(pool: PostgresPool, options: PostgresKeyStoreOptions): KeyStore {
   const schema = readKeyStoreSchema(pool, options)
-  const open = () => new PostgresKeyRecords(new Commands(pool, schema))
-  return new SealedKeyStore('postgresKeyStore', options, open)
+  return new SealedKeyStore('postgresKeyStore', options, async () => {
+    const { PostgresKeyRecords } = await import('./signing-keys/key-records.ts')
+    return new PostgresKeyRecords(new Commands(pool, schema))
+  })
 }
 
 /**

@@ -8,7 +8,6 @@ import { restoreFastStrings } from './client/fast-strings.ts'
 import { RedisRevocations } from './kick-outs/redis-revocations.ts'
 import { RedisClaims, type RedisReplayStore } from './replay-store.ts'
 import { RedisSessionStore } from './sessions/session-store.ts'
-import { RedisKeyRecords } from './signing-keys/key-records.ts'
 import {
   readKeyStoreSettings,
   readReplayStoreSettings,
@@ -35,8 +34,7 @@ export type {
 } from './options.ts'
 export type { RedisSource } from './client/template.ts'
 export type { RedisReplayStore } from './replay-store.ts'
-export type { EncryptionKey } from '../key-store/seal.ts'
-export type { KeyStore, RotationOptions } from '../key-store/key-store.ts'
+export type { EncryptionKey, KeyStore, RotationOptions } from '../key-store/key-store.ts'
 
 /**
  * Revocations shared by many servers over one Redis (7 or later, or Valkey): single, Sentinel or Cluster. Each server keeps
@@ -99,7 +97,8 @@ export function redisKeyStore(redis: RedisSource, options: RedisKeyStoreOptions)
   const client = toTemplate('redisKeyStore', redis)
   const settings = readKeyStoreSettings(client, options)
   const { credentials } = options
-  return new SealedKeyStore('redisKeyStore', options, () => {
+  return new SealedKeyStore('redisKeyStore', options, async () => {
+    const { RedisKeyRecords } = await import('./signing-keys/key-records.ts')
     restoreFastStrings()
     return new RedisKeyRecords(new CommandConnection({ client, credentials }), settings)
   })

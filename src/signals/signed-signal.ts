@@ -1,4 +1,7 @@
-import { decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
+import type { JWTPayload } from 'jose'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
+import { decodeJwt } from 'jose/jwt/decode'
+import { jwtVerify } from 'jose/jwt/verify'
 import type { Clock } from '../clock.ts'
 import { isAuthError, isUnavailableError } from '../errors.ts'
 import { supportedAlgorithms } from '../guard/keys/jwks.ts'

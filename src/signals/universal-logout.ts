@@ -1,5 +1,5 @@
 import type { Request, RequestHandler } from 'express'
-import { decodeJwt } from 'jose'
+import { decodeJwt } from 'jose/jwt/decode'
 import { type Clock, systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
 import { emitterOf } from '../events.ts'

@@ -1,5 +1,6 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
-import { type JWK, type JWTPayload, SignJWT } from 'jose'
+import type { JWK, JWTPayload } from 'jose'
+import { SignJWT } from 'jose/jwt/sign'
 import { systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
 import { eventSourceOf, lendEvents } from '../events.ts'

@@ -20,7 +20,10 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     // What may be used once: proofs, assertions, logout tokens.
     replay: { imports: ['root'] },
     // Signing keys at rest: what is stored, and its encryption.
-    'key-store': { imports: ['root'] },
+    'key-store': {
+      imports: ['root'],
+      dynamic: [['key-store/sealed-key-store.ts', 'key-store/seal.ts']],
+    },
     // Proofs of possession, as guard and issuer verify them.
     dpop: { imports: ['root'] },
     guard: {
@@ -46,10 +49,13 @@ const OURS: Record<string, { imports: string[]; types?: string[]; dynamic?: [str
     redis: {
       imports: ['root', 'revocation', 'key-store'],
       types: ['issuer/sessions/session-store.ts', 'replay/replay-store.ts'],
+      // Only issuers load what reads and writes signing keys.
+      dynamic: [['redis/index.ts', 'redis/signing-keys/key-records.ts']],
     },
     postgres: {
       imports: ['root', 'revocation', 'key-store'],
       types: ['issuer/sessions/session-store.ts'],
+      dynamic: [['postgres/index.ts', 'postgres/signing-keys/key-records.ts']],
     },
     admin: { imports: ['root', 'revocation', 'guard'], types: ['issuer'] },
     // Open connections, of whichever library: its types are structural.

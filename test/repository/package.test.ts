@@ -107,6 +107,10 @@ const OTHER_NODES = [22, 24]
 /** Node then knows neither `module-sync` nor `require()` of ES modules, like a loader that never did. */
 const withoutRequireOfEsm = '--no-experimental-require-module'
 
+/** Of jose, what a guard has no use for: all of it comes with its main entry. */
+const signsOrEncrypts =
+  /\/jose\/dist\/webapi\/(index\.js|jwe\/|jwks\/|key\/generate|jwt\/(sign|encrypt|decrypt|unsecured)|jws\/.*sign)/
+
 const exec = promisify(execFile)
 /** For what may have to download. */
 const slow = { timeoutMs: 120_000 }
@@ -270,9 +274,32 @@ describe.each(CONSUMERS)('with $name', (consumer) => {
     const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
     expect(loaded).toContain(`${ours}index.js`)
     const unwanted =
-      /\/express-kickout\/dist\/(redis|postgres|issuer|admin|testing|websocket|mcp|signals|client|opentelemetry|command-line)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
-    expect(loaded.filter((url) => unwanted.test(url))).toEqual([])
+      /\/express-kickout\/dist\/(redis|postgres|issuer|admin|testing|websocket|mcp|signals|client|opentelemetry|command-line|key-store)\/|\/introspection\/(introspected|endpoint|answer)|\/node_modules\/(ioredis|@opentelemetry)\//
+    expect(loaded.filter((url) => unwanted.test(url) || signsOrEncrypts.test(url))).toEqual([])
   })
+
+  if (hasRedis) {
+    test('nor what makes and keeps signing keys, where it follows kick-outs on Redis', async () => {
+      const loaded = await modulesLoadedBy('resource-server-redis.mjs', folderOf(consumer))
+      const ours = pathToFileURL(join(installed(consumer), 'dist/')).href
+      expect(loaded).toContain(`${ours}redis/index.js`)
+      const unwanted =
+        /\/express-kickout\/dist\/(postgres|issuer|admin|testing|websocket|mcp|signals|client|opentelemetry|command-line|key-store\/seal\.|redis\/signing-keys|redis\/scripts\/\w+-signing-keys)|\/node_modules\/@opentelemetry\//
+      expect(loaded.filter((url) => unwanted.test(url) || signsOrEncrypts.test(url))).toEqual([])
+    })
+
+    test('nor in the CommonJS build', async () => {
+      const args = [withoutRequireOfEsm, 'resource-server-redis.cjs']
+      const { stdout } = await run('node', args, folderOf(consumer))
+      const loaded = (JSON.parse(stdout) as string[]).map((path) => path.replaceAll('\\', '/'))
+      const ours = loaded.filter((path) => path.includes('/express-kickout/'))
+      expect(ours).toContainEqual(expect.stringMatching(/dist\/redis\/index\.cjs$/))
+      expect(ours.filter((path) => /signing-keys|issuer|postgres/.test(path))).toEqual([])
+      // A chunk has several modules: what encrypts signing keys may be in none.
+      for (const path of ours)
+        expect(await readFile(path, 'utf8')).not.toContain('createDecipheriv')
+    })
+  }
 
   test('brings the command, which needs the client of a store only where it uses one', async () => {
     const folder = folderOf(consumer)

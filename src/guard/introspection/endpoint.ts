@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { SignJWT } from 'jose'
+import { SignJWT } from 'jose/jwt/sign'
 import type { Clock } from '../../clock.ts'
 import { UnavailableError } from '../../errors.ts'
 import { type Fetch, FetchFailed, fetchJson, type FetchRequest } from '../keys/fetch-json.ts'

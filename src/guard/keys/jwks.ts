@@ -1,4 +1,5 @@
-import { importJWK, type JWK } from 'jose'
+import type { JWK } from 'jose'
+import { importJWK } from 'jose/key/import'
 
 /** The asymmetric algorithms that jose verifies and a guard may be told to accept. */
 export const supportedAlgorithms = [

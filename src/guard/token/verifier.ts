@@ -1,4 +1,6 @@
-import { errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from 'jose'
+import type { JWTHeaderParameters, JWTPayload } from 'jose'
+import * as errors from 'jose/errors'
+import { jwtVerify } from 'jose/jwt/verify'
 import { LRUCache } from 'lru-cache'
 import type { AccessTokenClaims, FrozenStrings } from '../../auth.ts'
 import type { Clock } from '../../clock.ts'

@@ -1,4 +1,6 @@
-import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
+import { decodeJwt } from 'jose/jwt/decode'
+import { jwtVerify } from 'jose/jwt/verify'
 import type { Clock } from '../../clock.ts'
 import { isAuthError, isUnavailableError, UnavailableError } from '../../errors.ts'
 import { supportedAlgorithms } from '../../guard/keys/jwks.ts'

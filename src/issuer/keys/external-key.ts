@@ -1,4 +1,6 @@
-import { compactVerify, importJWK, type JWK, type JWTPayload } from 'jose'
+import type { JWK, JWTPayload } from 'jose'
+import { compactVerify } from 'jose/jws/compact/verify'
+import { importJWK } from 'jose/key/import'
 import { UnavailableError } from '../../errors.ts'
 import { readOptions } from '../../options.ts'
 import { within } from '../../timeout.ts'

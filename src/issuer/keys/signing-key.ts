@@ -1,13 +1,10 @@
 import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto'
-import {
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-  type JWTPayload,
-  SignJWT,
-} from 'jose'
+import type { JWK, JWTPayload } from 'jose'
+import { calculateJwkThumbprint } from 'jose/jwk/thumbprint'
+import { exportJWK } from 'jose/key/export'
+import { generateKeyPair } from 'jose/key/generate/keypair'
+import { SignJWT } from 'jose/jwt/sign'
+import { importJWK } from 'jose/key/import'
 import { signingAlgorithms } from '../../key-store/key-store.ts'
 
 /** A private JWK: the key that access tokens are signed with. */

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { compactVerify, createLocalJWKSet, type JWTPayload } from 'jose'
+import type { JWTPayload } from 'jose'
+import { createLocalJWKSet } from 'jose/jwks/local'
+import { compactVerify } from 'jose/jws/compact/verify'
 import type { AccessTokenClaims } from '../../auth.ts'
 import type { ExtraClaims } from '../options.ts'
 import { type SessionRecord, toSessionInfo } from '../sessions/session-store.ts'
