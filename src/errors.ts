@@ -103,7 +103,7 @@ const authFacts = {
     status: 400,
     description: 'The request must carry exactly one well-formed bearer token',
   },
-  // One text for malformed, expired and revoked alike: the difference is for the log, not for whoever holds the token.
+  // One text for malformed, expired and revoked tokens: an attacker must not learn the difference. The log has it.
   invalid_token: {
     status: 401,
     description: 'The access token is malformed, expired, revoked or not meant for this server',

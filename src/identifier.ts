@@ -2,8 +2,8 @@
 export const maxIdentifierLength = 255
 
 /**
- * Whether a value can name somebody: a non-empty string, not too long, without lone surrogates. Two different lone
- * surrogates become the same bytes in Redis, so they would name the same key.
+ * Whether a value can be an id: a non-empty string, not too long, without lone surrogates. Two different lone surrogates
+ * become the same bytes in Redis, so two ids would share one key.
  */
 export function isIdentifier(value: unknown): value is string {
   return (

@@ -1,4 +1,4 @@
-/** Settles with the promise, or rejects after a while. What comes later is nobody's business any more. */
+/** Settles with the promise, or rejects after the time. What the promise does later is ignored. */
 export async function within<Value>(
   promise: Promise<Value>,
   ms: number,

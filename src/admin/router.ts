@@ -322,8 +322,8 @@ const answerError: ErrorRequestHandler = (error: unknown, _req, res, next) => {
 }
 
 /**
- * The admin's side over HTTP: kick somebody out, see what was kicked out, who is signed in where, and which resource
- * servers are live. Mount it behind `requireAuth()`; it refuses everybody whose token does not grant the scope.
+ * The admin API over HTTP: kick out a user, and list the kick-outs, a user's sessions and the live resource servers. Mount it
+ * behind `requireAuth()`. It refuses every token that does not grant the scope.
  *
  * An admin rules the issuer of its own token, see `administers`.
  *

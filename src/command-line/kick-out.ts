@@ -19,7 +19,7 @@ const progressEveryMs = 1000
 
 const levels = ['subject', 'session', 'jti', 'client', 'everyone'] as const
 
-/** @throws CommandFailure unless it is an id, and one that was meant: a variable that is empty kicks out nobody */
+/** @throws CommandFailure unless it is an id. An empty shell variable is a mistake, and must not pass for an id */
 export function readId(given: Given, name: OptionName): string | undefined {
   const id = textOf(given, name)
   if (id === undefined) return undefined
@@ -148,8 +148,8 @@ function report(
   }
 }
 
-/** Nobody confirms where nobody listens, and a wrong address looks just like that. */
-function warnOfNobody(result: KickOutResult, store: Store, wasOpened: boolean, output: Output) {
+/** Warns when no server has confirmed: either none is running, or the address of the store is wrong. */
+function warnOfNoServers(result: KickOutResult, store: Store, wasOpened: boolean, output: Output) {
   if (result.servers !== 0) return
   const mistaken =
     store.kind === 'redis'
@@ -184,7 +184,7 @@ export async function kickOut(invocation: Invocation): Promise<boolean> {
       waiting.stop()
     }
     report(target, result, output)
-    warnOfNobody(result, store, isOpened, output)
+    warnOfNoServers(result, store, isOpened, output)
     return result.unconfirmed.length === 0 && !Number.isNaN(result.servers)
   })
 }

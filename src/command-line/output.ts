@@ -87,7 +87,7 @@ export class Output {
     this.#out.write(`${JSON.stringify(value)}\n`)
   }
 
-  /** The result itself, whoever reads it: a key, a schema. */
+  /** Writes a result such as a key or a schema as it is, in JSON mode too. */
   raw(text: string): void {
     this.#out.write(text)
   }

@@ -20,7 +20,7 @@ export function openPool(url: string): pg.Pool {
     application_name: 'express-kickout',
     allowExitOnIdle: true,
   })
-  // A connection that is lost while nobody uses it. Whoever uses one learns of it by its statement.
+  // An idle connection was lost. The next statement takes another; without this listener the process would end.
   pool.on('error', () => undefined)
   return pool
 }

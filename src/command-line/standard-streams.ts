@@ -1,4 +1,4 @@
-/** More than any token; whoever pipes more has piped something else. */
+/** More than any token has. A longer input is the wrong file. */
 const maxInputBytes = 1024 * 1024
 
 /**

@@ -55,7 +55,7 @@ function askingRevocations(revocations: AuditedRevocations): Revocations {
   }
 }
 
-/** What the guard is made of, and what is left out because nobody named it. */
+/** The options of the guard, and which checks are left out because no option was given for them. */
 function guardOptions(
   { given, environment }: Invocation,
   { claims }: Token,

@@ -146,7 +146,7 @@ export class ProofVerifier {
       thumbprint: await thumbprintOf(header.jwk),
       key: undefined,
     }
-    // Compared first: nobody has this server verify signatures with keys of their choosing, which may be slow ones.
+    // Compared before the signature is verified: an attacker could choose a key whose verification is slow.
     if (target.thumbprint !== undefined && target.thumbprint !== known.thumbprint) {
       throw new InvalidProof('The proof is made with another key', { isOfAnotherKey: true })
     }

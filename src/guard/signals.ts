@@ -62,7 +62,7 @@ export class Signals {
   readonly #index = new Map<RevocationLevel, Map<string, Set<Watch>>>(
     revocationLevels.map((level) => [level, new Map()]),
   )
-  /** A signal keeps its controller: a signal that somebody holds can be aborted, one that nobody holds goes. */
+  /** The controller of each signal. It lives as long as the application holds the signal, and is then collected with it. */
   readonly #controllers = new WeakMap<AbortSignal, AbortController>()
   readonly #collected = new FinalizationRegistry<Watch>((watch) => this.#drop(watch))
   readonly #held = new Set<AbortSignal>()
@@ -95,7 +95,7 @@ export class Signals {
     return signal
   }
 
-  /** Signals made before and after stay as they are: nobody watches for them any more. */
+  /** Stops watching: no signal is aborted any more. */
   close(): void {
     this.#closed = true
     this.#unsubscribe?.()

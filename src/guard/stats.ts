@@ -39,8 +39,7 @@ function toRecord<Reason extends string>(counts: ReadonlyMap<string, number>): C
 }
 
 /**
- * Counts what a guard does. A request that is let in costs one addition to a plain field; whoever wants to know reads
- * them.
+ * Counts what a guard does. An accepted request costs one addition to a plain field; `guard.stats()` reads the fields.
  */
 export class GuardCounters {
   accepted = 0

@@ -171,7 +171,7 @@ function readOwnIntrospection(
   return settings
 }
 
-/** Options that belong to one issuer: beside a list or a function they would be nobody's. */
+/** Options of one issuer. Beside a list or a function they are refused: it would be unclear which issuer they are for. */
 const ownOptions = ['jwksUri', 'jwks', 'claims', 'allowIdTokenClaims', 'introspection'] as const
 const trustNames = ['issuer', 'audience', 'clientIds', ...ownOptions]
 

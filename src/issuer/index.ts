@@ -62,7 +62,7 @@ export interface Issuer {
   /** What its resource servers check, where they run in this process; its `kickOut` ends sessions too. */
   readonly revocations: AuditedRevocations
   /**
-   * Begins a session for somebody who has just signed in.
+   * Begins a session for a user who has just signed in.
    *
    * @param options - `req`: in cookie mode, the session of that browser's cookie ends before `maxPerSubject` is counted
    * @throws TypeError for wrong input, `GrantError` when the user has too many sessions, `UnavailableError` when the store failed

@@ -29,7 +29,7 @@ async function describeAccessToken(
   const { claims } = (await readOwnAccessToken(token, context)) ?? {}
   if (!claims || claims.exp * 1000 <= Date.now()) return inactive
   if (!isForClient(claims.aud, client, context)) return inactive
-  // The store itself rather than a copy of it: whoever asks has no copy to compare with.
+  // Asks the store and not this process's copy: the resource server that asks has no copy of its own to compare with.
   const verdict = await context.revocations.checkNow(claims)
   if (verdict.revoked) return inactive
   const cnf = claims['cnf'] as { jkt?: unknown } | undefined

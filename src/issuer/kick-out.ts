@@ -6,7 +6,7 @@ import { emitEnded, type IssuerContext } from './context.ts'
 const maxListed = 1000
 
 /**
- * Kicks somebody out: ends the sessions concerned *and* revokes their access tokens, in one step of the store.
+ * Kicks out: ends the sessions concerned *and* revokes their access tokens, in one step of the store.
  *
  * @throws TypeError for a wrong target
  * @throws UnavailableError when the store did not confirm it; safe to repeat

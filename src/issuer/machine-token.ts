@@ -54,7 +54,7 @@ async function livingClaims(
 /**
  * Grants a machine an access token by its own right: no session, no refresh token, `sub` is the client.
  *
- * @param requester - who has authenticated, where somebody has
+ * @param requester - the client that has authenticated, if one has
  * @param proofs - DPoP proofs that came along; the token is bound to the key of the one there is
  * @throws GrantError `invalid_client`, `unauthorized_client`, `invalid_scope`, `invalid_dpop_proof`
  * @throws UnavailableError when it cannot be told whether the client was kicked out just now

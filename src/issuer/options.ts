@@ -304,7 +304,7 @@ export function readSettings(options: IssuerOptions): IssuerSettings {
   const issuer = readIssuer(options.issuer)
   const audience = readStrings(where, 'audience', options.audience)
   if (audience === undefined) throw optionError(where, 'audience', 'is missing')
-  // `null` is no absent store: it is one that somebody forgot to make.
+  // `null` is not "no store given": the application has failed to create it.
   const store = options.store === undefined ? memoryStore() : options.store
   assertStore(store)
   const accessTokenTtlSeconds = readAccessTokenTtl(options, store)

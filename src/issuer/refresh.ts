@@ -46,7 +46,7 @@ const eventOf = {
 } as const
 
 /**
- * A session whose client authenticates must not be refreshed by somebody who does not say who they are.
+ * A session of a client that authenticates must not be refreshed without authentication.
  *
  * @throws GrantError `invalid_client`
  */

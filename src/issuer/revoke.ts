@@ -11,7 +11,7 @@ export interface RevokeRequest {
 /** Other servers usually have it within a few milliseconds; one that is down is not waited for any longer. */
 const confirmTimeoutMs = 250
 
-/** Whether a token of one client may be revoked by whoever asks. Holding a public client's token is enough. */
+/** Whether the caller may revoke a token of a client. For a public client's token it suffices to hold the token. */
 async function mayRevoke(
   owner: string | undefined,
   request: RevokeRequest,

@@ -29,7 +29,7 @@ export interface StartSessionInput extends AuthenticationInput {
   clientId?: string
   /** For the user to recognise the session by. Longer texts are cut. */
   device?: Device
-  /** Binds the session to a key: whoever has its tokens, but not that key, has nothing. Plain bearers without it. */
+  /** Binds the session to a key: its tokens are useless without that key. Without it they are plain bearer tokens. */
   dpop?: SessionKey
 }
 
@@ -191,7 +191,7 @@ export async function startSession(
     ])
     return tokens
   } catch (error) {
-    // Nobody will ever hold a token of it: it must neither be listed nor count.
+    // The client never gets a token of this session, so the session must not be listed nor counted.
     await endSession(session.sessionId, 'app', context, subject).catch(() => undefined)
     throw error
   }

@@ -79,7 +79,7 @@ export class Seal {
       return Buffer.concat([decryption.update(body), decryption.final()]).toString('utf8')
     } catch {
       throw new KeysRefused(
-        `The stored signing keys of ${issuer} were changed by someone without the encryption key: ` +
+        `The stored signing keys of ${issuer} were changed without the encryption key: ` +
           'find out who writes to the store, and restore the record from a copy',
       )
     }

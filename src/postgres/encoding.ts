@@ -1,6 +1,6 @@
 /**
- * An id as PostgreSQL can hold it: control characters, backslashes and quotes escaped as in JSON, since a text of PostgreSQL
- * has no NUL. Two different ids stay different.
+ * An id as PostgreSQL can hold it. Control characters, backslashes and quotes are escaped as in JSON, since a text in
+ * PostgreSQL has no NUL. Two different ids stay different.
  */
 export function encodeText(text: string): string {
   return JSON.stringify(text).slice(1, -1)

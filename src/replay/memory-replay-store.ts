@@ -22,8 +22,8 @@ const maxMaxEntries = 10_000_000
 const bucketMs = 1000
 
 /**
- * Remembers claimed ids in this process. A full store rejects (503) and never forgets an id early, so that nobody can make
- * room for a replay by flooding it. It remembers since the process began.
+ * Remembers claimed ids in this process. A full store rejects (503) and never forgets an id early, so that a flood of ids
+ * cannot make room for a replay. It remembers since the process began.
  *
  * @throws TypeError for wrong options
  */

@@ -39,7 +39,8 @@ export interface BackChannelLogoutOptions extends SenderKeys {
   revocations: Revocations
   /**
    * Whom a logout kicks out. `'subject'`: the user (`sub`, else `sid`), since most access tokens carry no `sid`.
-   * `'session'`: the session (`sid`, else `sub`), where they do. Or a function; `undefined` from it kicks out nobody.
+   * `'session'`: the session (`sid`, else `sub`), where they do. Or a function, which may return `undefined` to kick out no
+   * one.
    *
    * @defaultValue 'subject'
    */

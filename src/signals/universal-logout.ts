@@ -28,7 +28,7 @@ import {
 import { readSubjectId, type SubjectId } from './subject-id.ts'
 import { readReplay, TakenSignals } from './taken-signals.ts'
 
-/** Somebody who may say that a user is to be logged out, such as an Okta organisation. */
+/** A sender that may request the logout of a user, such as an Okta organisation. */
 export interface TrustedSender extends SenderKeys {
   /** The exact `iss` of its requests: at Okta the address of the organisation. */
   issuer: string
@@ -59,8 +59,8 @@ export interface UniversalLogoutOptions {
   /** Who may send: several, with different names. */
   trusted: TrustedSender[]
   /**
-   * Finds who is meant: the `sub` of your tokens, or several. `undefined` or `[]`: nobody, which is answered with 404. A
-   * failure of it is 503.
+   * Finds the user: returns the `sub` of your tokens, or several. `undefined` or `[]`: no such user, which is answered with
+   * 404. An error of the function is answered with 503.
    */
   findSubject: (
     subjectId: SubjectId,
@@ -243,9 +243,9 @@ async function find(
  * Receives Global Token Revocation requests, which Okta sends as Universal Logout: the user is kicked out, and with
  * `issuer` the sessions end too. Access tokens are out on every server at once.
  *
- * It kicks out as of the `iat` of the request, so that a repetition is harmless and who has signed in since stays in. 204
- * after it is stored; 400 for a malformed body, 401 for a request that is not signed by a trusted sender, 403 where
- * `subjects` says no, 404 where `findSubject` finds nobody; 503 when the keys of the sender or the store cannot be had.
+ * It kicks out as of the `iat` of the request, so that a repetition is harmless and a user who has signed in since stays in.
+ * 204 after it is stored; 400 for a malformed body, 401 for a request that is not signed by a trusted sender, 403 where
+ * `subjects` says no, 404 where `findSubject` finds no user; 503 when the keys of the sender or the store cannot be reached.
  *
  * @throws TypeError for wrong options
  * @see draft-parecki-oauth-global-token-revocation, RFC 9493
@@ -288,7 +288,7 @@ function createUniversalLogout(options: UniversalLogoutOptions, clock: Clock): R
     const id = [sender.issuer, sender.audience, claims.jti]
     const idOfBody = [...id, JSON.stringify(subjectId)]
     if (await taken.has(idOfBody)) return 0
-    // The signature does not cover the body: one request may not be used to log out somebody else.
+    // The signature does not cover the body: one request must not be used to log out another user.
     if (await taken.has(id)) throw unauthorized('The "jti" was used for another user')
     const subjects = await find(subjectId, findSubject as UniversalLogoutOptions['findSubject'])
     if (subjects.length === 0) throw new Refusal(404, 'not_found', 'There is no such user')

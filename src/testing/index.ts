@@ -55,7 +55,7 @@ export interface TestTokenOptions {
   expiresInSeconds?: number
   /** `true`: expired an hour ago. */
   expired?: boolean
-  /** `true`: signed by a key that nobody publishes. */
+  /** `true`: signed by a key that the issuer does not publish. */
   forged?: boolean
   /** Further claims; `undefined` takes one of the above away. */
   claims?: Record<string, unknown>

@@ -11,7 +11,7 @@ const minMajor = 13
 
 type Row = Record<string, unknown>
 
-/** What the server says of itself, whoever asks. */
+/** What any role may ask the server. */
 const serverQuestion = `SELECT current_setting('server_version') AS version,
   current_setting('server_version_num')::int / 10000 AS major, current_user AS role,
   pg_is_in_recovery() AS standby, pg_encoding_to_char(d.encoding) AS encoding,

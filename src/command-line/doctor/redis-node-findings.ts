@@ -4,7 +4,7 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 import type { NodeFacts } from './redis-facts.ts'
 
 const minMajor = 7
-/** How full Redis may be before somebody should know. */
+/** From this share of `maxmemory` on the operator is warned. */
 const maxFullness = 0.8
 
 function versionFinding({ info }: NodeFacts): Finding {
@@ -165,7 +165,7 @@ function snapshotFinding({ setting }: NodeFacts): Finding[] {
   ]
 }
 
-/** What is right and wrong with one primary, whoever uses it. */
+/** The findings about one primary that concern every user of it. */
 export function nodeFindings(node: NodeFacts): Finding[] {
   return [
     versionFinding(node),

@@ -63,7 +63,7 @@ function toUnavailable(error: unknown): unknown {
   return new UnavailableError('replay', 'The replay store failed', { cause: error })
 }
 
-/** Checks that whoever presents a token that is bound to a key has that key: by a proof made for this very request. */
+/** Checks that the client has the key that its token is bound to, by a proof made for this very request. */
 export class DpopBinding {
   readonly #settings: DpopSettings
   readonly #proofs: ProofVerifier
@@ -93,8 +93,8 @@ export class DpopBinding {
   }
 
   /**
-   * Checks the one proof of a request. Its `jti` is claimed last, so that a request which fails earlier spends nothing, and
-   * under the thumbprint of the key, so that nobody spends another's.
+   * Checks the one proof of a request. Its `jti` is claimed last, so that a request that fails earlier uses up no proof. It is
+   * claimed under the thumbprint of the key, so that one client cannot use up the `jti` of another.
    *
    * @throws AuthError `invalid_dpop_proof` (reason `proof` or `replay`), `use_dpop_nonce`, `invalid_token` (reason `binding`)
    * @throws UnavailableError when the replay store is full or away

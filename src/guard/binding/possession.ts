@@ -18,7 +18,7 @@ export function acceptedMethods({ dpop, mtls }: BindingSettings): ReadonlySet<Co
   ])
 }
 
-/** Checks that whoever presents a token is the one that it is bound to. */
+/** Checks that the client that sends a token is the one that the token is bound to. */
 export class Possession {
   readonly #dpop: DpopBinding | undefined
   readonly #mtls: MtlsBinding | undefined

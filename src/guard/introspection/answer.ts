@@ -57,7 +57,7 @@ function assertTimes({ exp, nbf, iat }: JWTPayload, policy: AnswerPolicy, now: n
     refuse('expired', 'The token is older than "maxTokenAgeSeconds"')
 }
 
-/** @throws AuthError `binding`: whoever says DPoP and names no key means a token that is bound to one */
+/** @throws AuthError `binding` for the token type DPoP without a key: the token is bound to a key that is not known */
 function assertTokenType({ token_type: type, cnf }: JWTPayload): void {
   if (type === undefined) return
   if (typeof type !== 'string') refuse('claims', 'The "token_type" of the token is not a string')

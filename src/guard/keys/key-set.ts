@@ -184,7 +184,7 @@ export class KeySet {
     for (const wake of this.#waiting) wake()
   }
 
-  /** Waits in `ready` only; unlike the refresh timer it may keep the process up, since somebody awaits it. */
+  /** A pause within `ready`. Its timer keeps the process running, since the caller awaits it. */
   async #pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const wake = (): void => {

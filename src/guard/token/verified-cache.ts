@@ -43,10 +43,10 @@ const signedTokens: Filing = {
 }
 
 /**
- * Remembers verified tokens, compared as a whole and for one verifier only. Nothing unverified ever enters, so a flood of
- * garbage evicts nobody. First uses of one token at the same time share one verification.
+ * Remembers verified tokens, compared as a whole and for one verifier only. Only verified tokens enter, so that a flood of
+ * forged ones evicts none. Concurrent first uses of one token share one verification.
  *
- * What it returns *was* verified; whether it still counts (expiry, key, kick-out) is the caller's to look at each time.
+ * What it returns *was* verified. At each use the caller has to check what may have changed: expiry, key, kick-out.
  */
 export class VerifiedCache implements VerifiedTokens {
   readonly #verifier: Pick<VerifiedTokens, 'verify'>

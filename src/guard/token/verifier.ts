@@ -59,9 +59,9 @@ export interface VerifiedToken {
   readonly clientId: string
   /** The first audience that token and guard have in common and that is a URL. */
   readonly resource: string | undefined
-  /** Verified with a key that was retired, a token is verified anew. */
+  /** After the issuer has retired this key, the token is verified again. */
   readonly key: Pick<VerificationKey, 'kid' | 'retired'>
-  /** Whether what vouches for the token still does: the keys of its issuer, or the issuer's answer about it. */
+  /** Whether the verification still counts: the issuer's keys, or its answer about the token, are recent enough. */
   readonly keySet: Pick<KeySet, 'isUsable'>
   /** What the token is bound to. Absent: it is a plain bearer. */
   readonly confirmation?: Confirmation

@@ -88,8 +88,8 @@ export function digestOf(secret: string): Buffer {
 }
 
 /**
- * What to keep of a client's secret. A plain digest: a client secret is to be 32 random bytes, which nobody guesses, and
- * a slow hash would let anybody occupy the server with wrong ones.
+ * The digest of a client secret, for `clients`. A plain hash suffices, since a client secret should be 32 random bytes, which
+ * cannot be guessed. With a slow hash an attacker could keep the server busy by sending wrong secrets.
  */
 export function hashClientSecret(secret: string): string {
   if (typeof secret !== 'string' || secret === '') {

@@ -315,8 +315,8 @@ export class Clients {
 }
 
 /**
- * @param requester - who has authenticated, where somebody has
- * @throws GrantError `invalid_client` for everybody but clients that prove who they are and have `introspect`
+ * @param requester - the client that has authenticated, if one has
+ * @throws GrantError `invalid_client` unless the client has authenticated and has `introspect`
  * @see RFC 7662 §2.1 and §2.3
  */
 export function assertIntrospects(

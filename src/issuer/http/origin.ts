@@ -16,8 +16,8 @@ export function corsOrigin(headers: OriginHeaders, settings: IssuerSettings): st
 }
 
 /**
- * Asserts that a request that uses the cookie was made by one of our own pages. A cookie is sent whoever asks for it, and
- * `SameSite` alone leaves gaps (a fresh Lax cookie, a sibling subdomain).
+ * Asserts that a request with the cookie was made by a page of the issuer's own origins. A browser sends the cookie with
+ * requests of other sites too, and `SameSite` alone leaves gaps (a fresh Lax cookie, a sibling subdomain).
  *
  * @throws GrantError `access_denied`
  */

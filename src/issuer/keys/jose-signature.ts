@@ -34,9 +34,9 @@ function toFixed(integer: Uint8Array, length: number): Buffer | undefined {
 }
 
 /**
- * The forms that a signature of a key management service may mean, most likely first. ECDSA signatures come as two numbers
- * side by side (JOSE, IEEE P1363) or as a DER sequence of them, and a few of either have a length and a first byte that the
- * other could have: whoever asks verifies which one it is.
+ * The readings of a signature of a key management service, the most likely first. An ECDSA signature is two numbers side by
+ * side (JOSE, IEEE P1363) or a DER sequence of them. Some signatures fit both by length and first byte, so the caller has to
+ * verify each reading.
  *
  * @see RFC 7518 §3.4
  */

@@ -55,8 +55,8 @@ export function isDue(ring: KeyRing, now: number, { everyMs, publishAheadMs }: R
 }
 
 /**
- * What is stored and what a process knows, together: a failover, or somebody who wrote an earlier record back, may have lost
- * a key whose tokens are about.
+ * Merges the stored keys and those that this process knows. A failover, or an operator who restored an earlier record, may
+ * have lost a key whose tokens are still in use.
  */
 export function merge(
   stored: readonly StoredKey[],

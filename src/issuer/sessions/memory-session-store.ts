@@ -278,7 +278,7 @@ export class MemorySessionStore implements SessionStore {
     }
   }
 
-  /** The last used first. Lets go of sessions whose time is up for longer than anybody could reuse a token of theirs. */
+  /** The last used first. Deletes sessions that expired so long ago that none of their tokens can be presented any more. */
   #liveSessions(user: string, now: number): Kept[] {
     const live: Kept[] = []
     for (const sessionId of this.#bySubject.get(user) ?? []) {

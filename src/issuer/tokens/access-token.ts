@@ -8,7 +8,7 @@ import { type SessionRecord, toSessionInfo } from '../sessions/session-store.ts'
 import type { IssuerKeys } from '../keys/signing-keys.ts'
 import type { RefreshTokens } from './refresh-token.ts'
 
-/** Claims that this issuer answers for; nobody else may name them. */
+/** Claims that this issuer sets itself. The application's `claims` may not contain them. */
 const ownClaims = new Set([
   'iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'client_id', 'azp', 'scope', 'scp', 'sid', 'session_version',
   'auth_time', 'acr', 'amr', 'cnf', 'nonce', 'at_hash', 'events',
@@ -73,7 +73,7 @@ function claimsOf(
     Math.floor(session.absoluteUntil / 1000),
   )
   const authentication = settings.refreshTokens.authenticationOf(session)
-  // Whoever signs has looked before.
+  // The callers have checked the step-up before, so this is a failure of theirs.
   if (!authentication) throw new Error('The step-up of the session was changed in the store')
   const { acr, amr, authTime, jkt } = authentication
   return {
@@ -193,7 +193,7 @@ export async function readOwnAccessToken(
   token: string,
   settings: Pick<AccessTokenSettings, 'issuer' | 'keys'>,
 ): Promise<OwnAccessToken | undefined> {
-  // Outside the try: keys of ours that cannot be read are not a token that nobody knows.
+  // Outside the `try`: when the issuer's own keys cannot be read, the token must not count as unknown.
   const published = await settings.keys.jwks()
   const keys = createLocalJWKSet(published)
   const algorithms = published.keys.map(({ alg }) => alg)

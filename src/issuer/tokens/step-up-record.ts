@@ -26,8 +26,8 @@ function sealOf(record: SteppedUpRecord, { acr, amr, authTime }: SteppedUp, key:
 }
 
 /**
- * The text of a step-up, sealed to its session. The same facts give the same text. Whoever writes to the store without the
- * secret can take a step-up away, or bring back an older one of the same session, and no more.
+ * The text of a step-up, sealed to its session. The same facts give the same text. An attacker who can write to the store but
+ * lacks the secret can only remove a step-up, or restore an older one of the same session.
  */
 export function makeStepUp(
   record: SteppedUpRecord,

@@ -9,11 +9,11 @@ import {
 import { schemaVersion } from '../schema/schema-sql.ts'
 import { isMissing, isRepeatable, NotConnected, UnfitDatabase } from './failure.ts'
 
-/** How long a write may take before the caller learns that it is not known to have happened, in milliseconds. */
+/** The budget of a write, in milliseconds. After it the caller gets an error, although PostgreSQL may have written. */
 export const writeBudgetMs = 900
 
 const retryMs = 40
-/** The part of a budget that has to be left for a further attempt. One that is cut off says less than the answer before it. */
+/** The part of a budget that a further attempt needs. The error of the last answer says more than a timeout would. */
 const leastPartLeft = 1 / 3
 /** How many budgets a statement may wait for a connection while others are answered. */
 const maxPatience = 5
@@ -46,8 +46,8 @@ export async function assertSchema(ask: Ask, schema: string): Promise<void> {
 }
 
 /**
- * Statements on clients of the user's pool, each within a budget. A client whose answer is late is closed, not given back:
- * its connection may never answer.
+ * Runs statements on clients of the user's pool, each within a budget. A client whose answer is late is closed and not given
+ * back, since its connection may never answer.
  */
 export class Commands {
   readonly #pool: PostgresPool
@@ -66,7 +66,7 @@ export class Commands {
   }
 
   /**
-   * Calls one of the schema's functions, and again while it is certain that nothing was written and the time is not up.
+   * Calls one of the schema's functions. Within the budget it repeats a call that certainly wrote nothing.
    *
    * @returns its rows
    * @throws the error of PostgreSQL, or `Timeout`
@@ -87,7 +87,7 @@ export class Commands {
   async #once(name: string, values: readonly unknown[], budgetMs: number): Promise<unknown[]> {
     if (this.#closed) throw new Error('closed')
     const client = await this.#connect(budgetMs)
-    // A pool listens to a connection while it is idle. One that is lost while it is lent would end the process.
+    // A pool listens for errors of idle connections only. Without this listener a lost connection would end the process.
     client.on?.('error', ignore)
     const deadlineMs = performance.now() + budgetMs
     let isSound = false
@@ -107,7 +107,7 @@ export class Commands {
       this.#answeredAtMs = performance.now()
       return [...rows]
     } catch (error) {
-      // An answer with an SQLSTATE leaves the connection as good as before; a missing function is looked at again.
+      // After an answer with an SQLSTATE the connection is still sound. After a missing function the schema is checked again.
       isSound =
         /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code)) && !isShutdown(error)
       if (isMissing(error)) this.#isChecked = false
@@ -118,7 +118,7 @@ export class Commands {
     }
   }
 
-  /** Waits its turn in the pool for longer than the budget only while PostgreSQL goes on answering others. */
+  /** Waits for a connection of the pool, for longer than the budget only while PostgreSQL answers other statements. */
   async #connect(budgetMs: number): Promise<PostgresPoolClient> {
     const connecting = this.#pool.connect()
     const limitMs = performance.now() + budgetMs * maxPatience
@@ -146,7 +146,7 @@ export class Commands {
 
 /** The query under way fails by itself. */
 function ignore(): void {
-  // Nothing else is to be done.
+  // There is nothing else to do.
 }
 
 function isShutdown(error: unknown): boolean {

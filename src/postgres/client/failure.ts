@@ -2,7 +2,7 @@ import { UnavailableError, type UnavailableReason } from '../../errors.ts'
 
 const maxDetailLength = 300
 
-/** A database that is set up in a way that cannot work. Waiting does not heal it; a schema or a right has to be changed. */
+/** A database whose schema or rights do not fit. Waiting does not help: the operator has to change them. */
 export class UnfitDatabase extends Error {
   override readonly name = 'UnfitDatabase'
 }
@@ -50,7 +50,7 @@ export function isMissing(error: unknown): boolean {
 export function describeFailure(error: unknown): string {
   const { message } = (error ?? {}) as { message?: unknown }
   if (typeof message !== 'string' || message === '') return codeOf(error) ?? 'unknown'
-  // What is written here says what to do, at its end.
+  // A message of this package ends with what to do, so it is not cut.
   if (error instanceof UnfitDatabase) return message
   const [line = ''] = message.split('\n')
   return line.slice(0, maxDetailLength)

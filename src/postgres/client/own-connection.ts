@@ -15,7 +15,7 @@ interface Client {
   readonly connection?: { readonly stream?: { destroy?(): void } }
 }
 
-/** A connection for the reader alone: it waits for notifications, and is cut rather than waited for. */
+/** A connection for the reader alone. It waits for notifications, and `close` does not wait for the server. */
 export class OwnConnection {
   readonly #client: Client
   readonly #isPooled: boolean
@@ -35,7 +35,7 @@ export class OwnConnection {
     client.on('notification', () => this.#wake())
   }
 
-  /** A connection like those of the pool, beside it; one of the pool's where it is no `pg` Pool. */
+  /** A new connection with the options of the pool; one of the pool's own where it is not a `pg` Pool. */
   static async open(pool: PostgresPool): Promise<OwnConnection> {
     const { Client: Made, options } = pool as unknown as {
       Client?: new (options: unknown) => Client
@@ -61,7 +61,7 @@ export class OwnConnection {
     return within(this.#client.query(text, values), budgetMs, 'PostgreSQL')
   }
 
-  /** Resolves at a notification since the last call, when the connection is lost, or after a while. */
+  /** Resolves at a notification since the last call, at the loss of the connection, or after `timeoutMs`. */
   async woken(timeoutMs: number): Promise<void> {
     if (!this.#isWoken && !this.#isLost) {
       await new Promise<void>((resolve) => {

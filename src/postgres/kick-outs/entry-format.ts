@@ -39,14 +39,14 @@ function toRevocation(row: LogRow): Revocation | undefined {
   }
 }
 
-/** Reads one row of the log. One that is none of ours comes back without a number, and proves nothing. */
+/** Reads one row of the log. A row of another program comes back without a number: no copy is proved while it is there. */
 export function decodeRow(row: LogRow): LogEntry {
   const position = `${row.seq}-${row.kick_out_id}`
   let revocation: Revocation | undefined
   try {
     revocation = toRevocation(row)
   } catch {
-    // Not JSON where it has to be: something else wrote it.
+    // `written_by` is not JSON: another program wrote the row.
   }
   return { position, seq: revocation && row.seq, revocation }
 }

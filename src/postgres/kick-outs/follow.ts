@@ -24,25 +24,25 @@ import { OwnConnection } from '../client/own-connection.ts'
 import type { PostgresPool, RevocationsSettings } from '../options.ts'
 import { decodeRow, type LogRow, seqOf } from './entry-format.ts'
 
-/** How long a read waits while there is no proof yet: a server that boots is ready as soon as it can be. */
+/** How long a read waits while there is no proof yet, so that a server that boots is ready soon. */
 const bootPollMs = 25
-/** How long until the primary is looked over again. */
-const meetEveryMs = 4000
-/** Entries of one read. */
+/** How often the reader checks its primary again. */
+const serverCheckEveryMs = 4000
+/** How many entries one read asks for. */
 const chunkSize = 2000
-/** How many entries are read at a time once a load has begun: without a report, and so without a commit, each. */
+/** The same for the further reads of a load. They report nothing, and so need no commit. */
 const loadChunkSize = 10_000
-/** An answer that is not there after so long: the connection is dead, whatever TCP says. */
+/** A connection whose answer takes longer counts as dead: TCP would take minutes to notice. */
 const roundTimeoutMs = 1000
 const maxReconnectMs = 500
-/** How long until a log that this process may not repair is looked at again. */
+/** The pause before the next read of a log that this process may not repair. */
 const forbiddenRetryMs = 500
 
 /** The head of the log, and what is known about its retention. */
 export interface Head extends LogHead {
-  /** The largest retention that any process has given, milliseconds. */
+  /** The largest retention of all processes, milliseconds. */
   readonly retentionMs: number
-  /** When the retention was last raised, milliseconds by the log's clock, and what it was before; 0 if it never was. */
+  /** When the retention was last raised, milliseconds by the log's clock, and the retention before; 0 if it never was. */
   readonly raisedAt: number
   readonly retentionBeforeMs: number
 }
@@ -63,9 +63,9 @@ export interface ReaderDeps {
 }
 
 /**
- * Follows the log on a connection of its own: connect, load if the state machine says so, then read what is new, at a
- * notification or after `pollMs`. It decides nothing; see `revocation/freshness.ts`. A notification only wakes it: one that
- * is lost costs time, and proves nothing.
+ * Follows the log on a connection of its own: connects, loads the log where the state machine says so, then reads new entries
+ * at each notification and every `pollMs`. `revocation/freshness.ts` makes every decision. A lost notification only costs
+ * time, since notifications prove nothing.
  */
 export class Reader {
   readonly serverId: string
@@ -75,8 +75,8 @@ export class Reader {
   readonly #ending = new AbortController()
   #state: PartitionState = initialPartition
   #connection: OwnConnection | undefined
-  #metAtMs = Number.NEGATIVE_INFINITY
-  /** Whether the last round brought something: the next one reports that it is applied. */
+  #checkedAtMs = Number.NEGATIVE_INFINITY
+  /** Whether the last round brought entries. The next one follows at once and reports that they are applied. */
   #isBusy = false
   #running: Promise<void> | undefined
 
@@ -96,7 +96,7 @@ export class Reader {
     return freshnessOf([this.#state], this.#settings.maxStalenessMs, this.#deps.clock)
   }
 
-  /** Whether the copy is proved complete as of a moment that is not too long ago, judged now and on both clocks. */
+  /** Whether the proof that the copy is complete is younger than `maxStalenessMs`, judged now and on both clocks. */
   isFresh(): boolean {
     const { proof } = this.#state
     const { maxStalenessMs } = this.#settings
@@ -108,7 +108,7 @@ export class Reader {
     )
   }
 
-  /** Leaves, and says so if that can be done at once. */
+  /** Stops reading, and deletes this server's report unless PostgreSQL is slow to answer. */
   async close(): Promise<void> {
     this.#ending.abort()
     const leave = this.#connection?.query(
@@ -121,7 +121,7 @@ export class Reader {
     await this.#running
   }
 
-  /** A word for what may have become true during an await. */
+  /** A function, since TypeScript would not expect the signal to change during an `await`. */
   #hasEnded(): boolean {
     return this.#ending.signal.aborted
   }
@@ -164,26 +164,26 @@ export class Reader {
       schema,
     )
     if (listen) await connection.query(`LISTEN "${schema}"`, undefined, roundTimeoutMs)
-    let step = await this.#meet(connection)
+    let step = await this.#checkServer(connection)
     while (!this.#hasEnded()) {
-      step = await this.#take(connection, step)
+      step = await this.#carryOut(connection, step)
       onHealthy()
-      const isDue = this.#deps.clock.monotonic() - this.#metAtMs >= meetEveryMs
+      const isDue = this.#deps.clock.monotonic() - this.#checkedAtMs >= serverCheckEveryMs
       if (!isDue || step.then !== 'follow' || step.cause) continue
       this.#note(step.state)
-      step = await this.#meet(connection)
+      step = await this.#checkServer(connection)
     }
   }
 
-  /** Looks the primary over: on each connection, and now and then, since a pooler may lead to another one. */
-  async #meet(connection: OwnConnection): Promise<Step> {
+  /** Checks the primary on each connection, and now and then: a pooler may have changed to another server. */
+  async #checkServer(connection: OwnConnection): Promise<Step> {
     const { rows } = await connection.query(
       `SELECT "${this.#settings.schema}".history_id() AS id`,
       undefined,
       roundTimeoutMs,
     )
     const { head } = await this.#read(connection, this.#state.seq, 0)
-    this.#metAtMs = this.#deps.clock.monotonic()
+    this.#checkedAtMs = this.#deps.clock.monotonic()
     return onConnected(this.#state, head, (rows[0] as { id: string }).id)
   }
 
@@ -192,8 +192,8 @@ export class Reader {
     this.#deps.onState(state)
   }
 
-  /** Does what the last step said, and makes the next one. */
-  async #take(connection: OwnConnection, step: Step): Promise<Step> {
+  /** Carries out a step of the state machine, and returns the next one. */
+  async #carryOut(connection: OwnConnection, step: Step): Promise<Step> {
     this.#note(step.state)
     if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
     switch (step.then) {
@@ -230,7 +230,7 @@ export class Reader {
     let summary = emptyLoad
     for (let limit = chunkSize; ; limit = loadChunkSize) {
       summary = addChunk(summary, entries, head.first)
-      // PostgreSQL reads the next ones while these are applied.
+      // PostgreSQL reads the next entries while this process applies these.
       const next =
         entries.length < limit
           ? undefined
@@ -246,7 +246,7 @@ export class Reader {
     return step
   }
 
-  /** A role that may not write leaves it to the processes that may, and looks again. Until then nothing is proved. */
+  /** Where the role of this process may not write, another process has to. Until then there is no proof. */
   async #renewEpoch(connection: OwnConnection, wasHoleSeen: boolean): Promise<void> {
     try {
       await connection.query(
@@ -261,7 +261,7 @@ export class Reader {
     }
   }
 
-  /** Reports, and reads the head of the log and what is newer than the cursor. */
+  /** Reports, and reads the head of the log and the entries after the cursor. */
   async #read(
     connection: OwnConnection,
     cursor: number,
@@ -297,7 +297,7 @@ export class Reader {
     return { head, entries: (JSON.parse(row.o_entries) as LogRow[]).map(decodeRow) }
   }
 
-  /** Reads entries alone. That proves nothing; the round that follows a load does. */
+  /** Reads entries without the head. They prove nothing; the round after the load does. */
   async #readEntries(
     connection: OwnConnection,
     cursor: number,

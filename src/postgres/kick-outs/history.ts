@@ -26,7 +26,7 @@ interface ServerRow {
   readonly epoch: string
 }
 
-/** What the log says of the past and of the fleet: how far a kick-out has come, the kick-outs, the servers. */
+/** Reads the history of kick-outs, the list of servers, and which servers have confirmed a kick-out. */
 export class History {
   readonly #commands: Commands
   readonly #settings: StoreSettings

@@ -30,11 +30,11 @@ interface FactRow {
   readonly reason: string | null
 }
 
-/** Asks PostgreSQL about one token: one statement, whatever the token names. */
+/** Asks PostgreSQL about one token, by one statement for all levels. */
 export class Lookup {
   readonly #commands: Commands
   readonly #budgetMs: number
-  /** The newest number that this process has seen, and its epoch. A lower one in the same epoch was restored from before. */
+  /** The newest number that this process has seen, and its epoch. A lower one in the same epoch is that of a backup. */
   #epoch: string | undefined
   #seq = 0
 
@@ -43,7 +43,7 @@ export class Lookup {
     this.#budgetMs = budgetMs
   }
 
-  /** Notes how far the log has come, as read elsewhere. */
+  /** Notes the newest number that the reader has seen. */
   note(epoch: string, seq: number): void {
     this.#seq = this.#epoch === epoch ? Math.max(this.#seq, seq) : seq
     this.#epoch = epoch
@@ -67,14 +67,14 @@ export class Lookup {
       )
       row = answer as LookUpRow
     } catch (error) {
-      throw toUnavailable('revocations', 'PostgreSQL cannot be asked', error)
+      throw toUnavailable('revocations', 'PostgreSQL cannot be reached', error)
     }
     const verdict = isRevoked(claims, factsOf(claims.iss, row.o_facts), systemClock)
     if (!verdict.revoked) this.#assertSettled(row)
     return verdict
   }
 
-  /** "Not kicked out" does not count while other servers may still be writing lost kick-outs again. */
+  /** "Not kicked out" does not count while other servers may still be republishing. */
   #assertSettled(row: LookUpRow): void {
     const seq = Number(row.o_seq)
     if (row.o_epoch === this.#epoch && seq < this.#seq) {

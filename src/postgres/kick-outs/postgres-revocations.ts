@@ -40,13 +40,13 @@ import { RevocationLog } from './publish.ts'
 export interface PostgresRevocationsDeps {
   readonly pool: PostgresPool
   readonly commands: Commands
-  /** The store's log, where it belongs to one: then the store closes the commands. */
+  /** The log of a session store, which then closes the commands. */
   readonly log?: RevocationLog
 }
 
 /**
- * Revocations on PostgreSQL. This process follows the log and decides from memory; where the copy is not proved fresh,
- * `whenStale` decides. What is held here to be revoked is revoked, fresh or not.
+ * Revocations on PostgreSQL. This process follows the log and decides from memory. Where the copy is not proved fresh,
+ * `whenStale` decides. A token that the copy calls revoked is refused, fresh or not.
  */
 export class PostgresRevocations implements AuditedRevocations {
   readonly #settings: RevocationsSettings
@@ -80,12 +80,12 @@ export class PostgresRevocations implements AuditedRevocations {
     this.#reader = this.#createReader()
   }
 
-  /** The largest that any process has given, as far as this one has read. */
+  /** The largest retention of all processes, as read in the head of the log. */
   get retentionSeconds(): number {
     return Math.max(this.#settings.retentionMs, this.#head?.retentionMs ?? 0) / 1000
   }
 
-  /** For a token that was issued at a moment, milliseconds: kick-outs from before a raise were kept for less. */
+  /** For a token that was issued at a moment, milliseconds: kick-outs before a raise were kept for the shorter time. */
   retentionSecondsFor(issuedAtMs: number): number {
     const { raisedAt = 0, retentionBeforeMs = 0 } = this.#head ?? {}
     const retention = this.retentionSeconds
@@ -128,13 +128,13 @@ export class PostgresRevocations implements AuditedRevocations {
   }
 
   /**
-   * Puts a revocation in force in this process, whoever wrote it.
+   * Puts a revocation in force in this process.
    *
-   * @param isConfirmed - whether it was read from the log. What was only acknowledged may be on a primary that is none any
-   * more, and is written again if the next load does not bring it.
+   * @param isConfirmed - whether it was read from the log. One that was only acknowledged may be lost by a failover: this
+   * process republishes it if the next load does not bring it.
    */
   enforce(revocation: Revocation, remainingMs: number, isConfirmed = false): void {
-    // A process that has written a kick-out follows the log, so that it can write it again when PostgreSQL loses it.
+    // A process that has written a kick-out follows the log, so that it can republish it when PostgreSQL loses it.
     if (!isConfirmed && !this.#closed) this.#reader.start()
     const changed = this.#denylist.apply(revocation, remainingMs, isConfirmed)
     if (changed) notify(this.#listeners, revocation)
@@ -179,13 +179,13 @@ export class PostgresRevocations implements AuditedRevocations {
 
   async listServers(): Promise<ServerStatus[]> {
     const own = { serverId: this.#reader.serverId, ...this.#report() }
-    // Of itself a process knows better than what it last reported.
+    // This process's own state is newer than its last report.
     return (await this.#history.listServers()).map((node) =>
       node.serverId === own.serverId ? { ...node, ...own } : node,
     )
   }
 
-  /** The copy cannot vouch for this token. */
+  /** The copy does not prove that this token is not revoked. */
   #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
     this.#start()
     const { state, stalenessMs } = this.#noteState()
@@ -212,7 +212,7 @@ export class PostgresRevocations implements AuditedRevocations {
     return this.#reader.freshness()
   }
 
-  /** Reports, and tells of it where something has changed. */
+  /** Reports the state, and emits an event where it has changed. */
   #noteState(): { state: RevocationsState; stalenessMs: number } {
     const report = this.#report()
     const { state: to, stalenessMs: ageMs } = report
@@ -226,7 +226,7 @@ export class PostgresRevocations implements AuditedRevocations {
     return report
   }
 
-  /** From here on this process is a resource server: kick-outs wait for it. */
+  /** Makes this process a resource server: from now on kick-outs wait for its confirmation. */
   #start(): void {
     if (this.#closed) return
     this.#isServer = true

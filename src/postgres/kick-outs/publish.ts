@@ -16,10 +16,10 @@ export interface PublishOptions {
   readonly at: number | undefined
 }
 
-/** What a kick-out did, before other servers have confirmed it. */
+/** A kick-out that PostgreSQL has written and other servers have not confirmed yet. */
 export interface Published {
   readonly revocation: Revocation
-  /** What is left of the time for which it is kept, by the clock of PostgreSQL. */
+  /** For how long it is still kept, by the clock of PostgreSQL. */
   readonly remainingMs: number
   readonly seq: number
   readonly epoch: string
@@ -48,10 +48,10 @@ function authorOf(by: KickOutOptions['by']): string | null {
 }
 
 /**
- * The log of revocations as its writers see it: append, and write again. Everything here is safe to repeat.
+ * Writes to the log of revocations: appends a kick-out, and republishes a lost one. Everything here is safe to repeat.
  *
- * Kick-outs of one process follow one another: their numbers come from one row lock anyway, and this way their answers, and
- * what listeners hear, have the order of the log.
+ * Kick-outs of one process are written one after the other. One row lock numbers them anyway, and this way answers and
+ * listeners get them in the order of the log.
  */
 export class RevocationLog {
   readonly settings: StoreSettings
@@ -64,9 +64,9 @@ export class RevocationLog {
   }
 
   /**
-   * Writes a kick-out, and has it put in force before the next one is written.
+   * Writes a kick-out, and calls `enforce` before the next one is written.
    *
-   * @throws UnavailableError when it is not known to be in PostgreSQL; repeat it
+   * @throws UnavailableError when PostgreSQL did not confirm it; it is safe to repeat
    */
   async publish(
     target: ResolvedTarget,
@@ -133,7 +133,7 @@ export class RevocationLog {
     }
   }
 
-  /** Writes a revocation again that PostgreSQL has lost, unless another process has done so already. */
+  /** Writes a revocation that PostgreSQL has lost again, unless another process has republished it already. */
   async republish(
     { issuer, level, id, reason, at, version }: Omit<Revocation, 'kickOutId' | 'until'>,
     remainingMs: number,
@@ -159,7 +159,7 @@ export class RevocationLog {
     return isForbidden(error)
   }
 
-  /** There is one partition: one row lock numbers everything. */
+  /** There is one partition, since one row lock numbers all entries. */
   partitionOf(): number {
     return 0
   }

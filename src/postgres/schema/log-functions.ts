@@ -64,7 +64,7 @@ BEGIN
   RETURN p_retention;
 END $$;
 
--- Another life of the log: every server that remembers entries writes again what is missing.
+-- Begins a new epoch of the log: every server that holds entries republishes those that are missing.
 CREATE OR REPLACE FUNCTION :s.begin_epoch() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE v_now bigint := :s.now_ms();
 BEGIN
@@ -77,7 +77,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Entries, or look-up rows, that something else than append() takes away were lost.
+-- Only append() may delete entries and look-up rows. Those that any other statement deletes were lost.
 DROP TRIGGER IF EXISTS loss ON :s.log;
 CREATE TRIGGER loss AFTER DELETE ON :s.log FOR EACH STATEMENT EXECUTE FUNCTION :s.on_loss();
 DROP TRIGGER IF EXISTS loss_of_all ON :s.log;
@@ -87,7 +87,7 @@ CREATE TRIGGER loss AFTER DELETE ON :s.denied FOR EACH STATEMENT EXECUTE FUNCTIO
 DROP TRIGGER IF EXISTS loss_of_all ON :s.denied;
 CREATE TRIGGER loss_of_all AFTER TRUNCATE ON :s.denied FOR EACH STATEMENT EXECUTE FUNCTION :s.on_loss();
 
--- Deletes a few rows that nothing needs any more. Whatever appends calls it, so that nothing else has to.
+-- Deletes a few expired rows. append() calls it, so no job has to.
 CREATE OR REPLACE FUNCTION :s.trim(p_retention bigint, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE v_to bigint;
 BEGIN
@@ -132,7 +132,7 @@ BEGIN
   PERFORM pg_notify(':c', o_seq::text);
 END $$;
 
--- A mark that outlasts the sessions of before. Never moves back.
+-- A mark that outlasts the sessions that began before it. Never moves back.
 CREATE OR REPLACE FUNCTION :s.raise_mark(p_level text, p_issuer text, p_target text, p_value bigint, p_kept_until bigint)
 RETURNS void LANGUAGE sql AS $$
   INSERT INTO :s.marks AS m (level, issuer, target, value, kept_until)

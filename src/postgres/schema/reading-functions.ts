@@ -1,9 +1,9 @@
-/** Servers that were silent for so long are forgotten, in milliseconds. */
+/** The report of a server that has been silent for so long is deleted, in milliseconds. */
 const forgottenAfterMs = 60_000
 
 /** The functions by which servers read the log, look tokens up, and see one another. */
 export const readingFunctions = `
--- Names the primary and its history: a failover, or a restore, begins another timeline.
+-- The id of the primary and its history: a failover, or a restore, begins another timeline.
 CREATE OR REPLACE FUNCTION :s.history_id() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
   IF pg_is_in_recovery() THEN
@@ -78,7 +78,7 @@ BEGIN
     INTO o_epoch, o_seq, o_told_at, o_facts FROM :s.meta m;
 END $$;
 
--- The servers that follow the log; those that were silent for long are forgotten.
+-- The servers that follow the log. The reports of those that have been silent for long are deleted.
 CREATE OR REPLACE FUNCTION :s.read_servers() RETURNS SETOF :s.servers LANGUAGE plpgsql AS $$
 DECLARE v_now bigint := :s.now_ms();
 BEGIN

@@ -1,4 +1,4 @@
-/** For the audit trail. */
+/** The reason in the history of kick-outs. */
 export const reuseReason = 'a superseded refresh token was used again'
 
 /**

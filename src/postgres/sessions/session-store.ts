@@ -165,7 +165,7 @@ export class PostgresSessionStore implements SessionStore {
         const { issuer } = session
         const [at, until] = [Number(row.o_at), Number(row.o_kept_until)]
         const reason = reuseReason
-        // What was revoked is in force in this process before the answer goes out.
+        // Puts the revocation in force in this process before the caller gets its answer.
         this.#shared(issuer).enforce(
           { kickOutId, issuer, level: 'session', id: sessionId, at, until, reason },
           until - at,
@@ -217,7 +217,7 @@ export class PostgresSessionStore implements SessionStore {
     return rows.map((row) => toRecord((row as { read_sessions: string }).read_sessions))
   }
 
-  /** Ends a session that had to go for another one. A failure is made good at the next login, which counts it again. */
+  /** Ends a session that exceeds the user's maximum. After a failure the next login counts the session again, and ends it. */
   async #end(issuer: string, sessionId: string): Promise<void> {
     await this.#shared(issuer)
       .kickOut({ issuer, session: sessionId }, { confirmTimeoutMs: 0, reason: 'too many sessions' })

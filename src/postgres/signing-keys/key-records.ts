@@ -40,7 +40,7 @@ export class PostgresKeyRecords implements KeyRecords {
     try {
       return await this.#commands.call(name, values, writeBudgetMs)
     } catch (error) {
-      // A schema of another version: waiting does not heal it.
+      // The schema has another version. Waiting does not help.
       if (isUnfit(error)) throw error
       throw toUnavailable('signing', `The signing keys cannot be ${what}`, error)
     }

@@ -318,7 +318,7 @@ describe('somebody writes to the store', () => {
     records.records.set(issuer, changed)
     await pass(60_000, one)
     expect(await one.signs()).toBe(first)
-    await expect(late.keys.ready()).rejects.toThrow(/were changed by someone/)
+    await expect(late.keys.ready()).rejects.toThrow(/were changed without the encryption key/)
     await expect(late.signs()).rejects.toMatchObject({ status: 503 })
     expect(records.records.get(issuer)).toEqual(changed)
     expect(one.events.at(-1)).toMatchObject({ type: 'signing_keys.failed', known: true })
