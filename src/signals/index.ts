@@ -1,6 +1,5 @@
 export {
   backChannelLogout,
-  type BackChannelLogoutHandler,
   type BackChannelLogoutOptions,
   type LogoutClaims,
 } from './back-channel-logout.ts'

@@ -25,6 +25,7 @@ export class Lane {
   readonly #queue: Parcel[] = []
   #timer: NodeJS.Timeout | undefined
   #ended = false
+  #frozen = false
 
   constructor(lane: { readonly from: Socket; readonly to: Socket; readonly faults: LaneFaults }) {
     this.#from = lane.from
@@ -51,7 +52,7 @@ export class Lane {
   /** Delivers what is due under the faults of now. */
   pump(): void {
     clearTimeout(this.#timer)
-    while (!this.#faults.blackhole) {
+    while (!this.#faults.blackhole && !this.#frozen) {
       const next = this.#queue[0]
       if (!next) return
       const waitMs = next.arrivedAt + this.#faults.delayMs - performance.now()
@@ -64,6 +65,12 @@ export class Lane {
       this.#queue.shift()
       this.#deliver(next.chunk)
     }
+  }
+
+  /** Delivers nothing any more. */
+  freeze(): void {
+    this.#frozen = true
+    clearTimeout(this.#timer)
   }
 
   /** Forgets what is queued and its timer. */

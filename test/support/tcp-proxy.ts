@@ -24,6 +24,11 @@ export interface TcpProxy {
    * Connecting still succeeds.
    */
   blackhole(direction?: Direction): void
+  /**
+   * From now on nothing passes on the connections that are open, not even their end, whatever `pass()` says: a link whose
+   * state a firewall has forgotten. New connections are not concerned.
+   */
+  freeze(): void
   /** Sends FIN on all open connections in this direction; the other one stays open. */
   halfClose(direction: Direction): void
   /** Sends RST to both ends of all open connections. */
@@ -99,6 +104,9 @@ export async function startProxy(options: { readonly upstream: Address }): Promi
     },
     blackhole(direction) {
       set(direction, { blackhole: true })
+    },
+    freeze() {
+      for (const { lanes } of links) for (const lane of Object.values(lanes)) lane.freeze()
     },
     halfClose(direction) {
       for (const { lanes } of links) lanes[direction].end()

@@ -74,6 +74,8 @@ export function duplicateForCommands(template: RedisClient, asksEachTime: boolea
       enableAutoPipelining: false,
       scaleReads: 'master',
       clusterRetryStrategy: reconnectDelayMs,
+      // A node that waits to reconnect never ends when it is disconnected, so the client would wait for it for good.
+      clusterNodeRetryStrategy: null,
       redisOptions: { ...template.options.redisOptions, ...ownReplies },
     })
   }

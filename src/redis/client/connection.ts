@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { isDemoted, wasNeverSent } from './failure.ts'
 import { inspect, replicasOf } from './server-check.ts'
 import {
@@ -47,6 +47,9 @@ export class CommandConnection {
   #pingTimer: NodeJS.Timeout | undefined
   #closed = false
   readonly #underWay = new Set<Promise<unknown>>()
+  /** The slots of the partitions' keys, which never change. */
+  readonly #slots = new Map<string, number>()
+  #isLookingForSilence = false
 
   constructor(source: ConnectionTemplate) {
     this.#source = source
@@ -91,6 +94,7 @@ export class CommandConnection {
         // Silence counts from when the command was sent. A command that waited for the connection, and had little time left,
         // says nothing about a connection that was made just now.
         const wasPatient = performance.now() - sentAtMs >= budgetMs / 2
+        if (isCluster(client) && wasPatient) this.#dropSilentNodes(client)
         const sinceMs = Math.max(startedAtMs, performance.now() - budgetMs)
         const isSilent = this.#answeredAtMs < sinceMs
         if (isSilent && wasPatient) this.#restart(client)
@@ -110,13 +114,35 @@ export class CommandConnection {
   /** The client of the primary that holds a key: on a Cluster that of one node, elsewhere the only one. */
   async nodeOf(client: RedisClient, key: string): Promise<Redis> {
     if (!isCluster(client)) return client
-    const slot = await client.cluster('KEYSLOT', key)
-    const name = client.slots[slot]?.[0]
-    const node = client
-      .nodes('master')
-      .find(({ options }) => `${options.host}:${options.port}` === name)
+    const slot = await this.#slotOf(key)
+    const find = (): Redis | undefined => {
+      const name = client.slots[slot]?.[0]
+      return client
+        .nodes('master')
+        .find(({ options }) => `${options.host}:${options.port}` === name)
+    }
+    // The client drops a node whose connection was closed, and asks for it again only when told to.
+    const node = find() ?? (await this.#refreshedSlots(client).then(find))
     if (!node) throw new Error('The Cluster names no primary for the slot of the key')
     return node
+  }
+
+  async #refreshedSlots(client: Cluster): Promise<void> {
+    const refreshed = new Promise<void>((resolve) => {
+      client.refreshSlotsCache(() => resolve())
+    })
+    await within(refreshed, connectTimeoutMs, 'Redis')
+  }
+
+  /** The client picks the node that it asks. Without a budget, a node that answers nothing would hold a reader up for good. */
+  async #slotOf(key: string): Promise<number> {
+    const known = this.#slots.get(key)
+    if (known !== undefined) return known
+    const slot = await this.run(firstAnswerTimeoutMs, async (client) =>
+      client.cluster('KEYSLOT', key),
+    )
+    this.#slots.set(key, slot)
+    return slot
   }
 
   /**
@@ -161,8 +187,7 @@ export class CommandConnection {
     key: string,
   ): Promise<{ host: string; port: number }[]> {
     if (!isCluster(client)) return replicasOf(primary)
-    const slot = await client.cluster('KEYSLOT', key)
-    return (client.slots[slot] ?? []).slice(1).map((name) => {
+    return (client.slots[await this.#slotOf(key)] ?? []).slice(1).map((name) => {
       const colon = name.lastIndexOf(':')
       return { host: name.slice(0, colon), port: Number(name.slice(colon + 1)) }
     })
@@ -204,6 +229,25 @@ export class CommandConnection {
   /** On a Cluster: reads again which node holds which slot. */
   refreshSlots(): void {
     if (this.#client && isCluster(this.#client)) this.#client.refreshSlotsCache()
+  }
+
+  /**
+   * Closes the connections to those nodes of a Cluster that answer nothing, while others may answer. A connection that a
+   * firewall has forgotten would be used until TCP gives it up, a quarter of an hour later. The next command connects again.
+   */
+  #dropSilentNodes(client: Cluster): void {
+    if (this.#isLookingForSilence) return
+    this.#isLookingForSilence = true
+    const used = client.nodes().filter(({ status }) => status !== 'wait')
+    const dropped = used.map(async (node) =>
+      within(node.ping(), firstAnswerTimeoutMs, 'Redis').catch((error: unknown) => {
+        if (error instanceof Timeout) node.disconnect()
+      }),
+    )
+    void Promise.all(dropped).finally(() => {
+      this.#isLookingForSilence = false
+      this.refreshSlots()
+    })
   }
 
   /**
@@ -276,6 +320,11 @@ export class CommandConnection {
       this.#connectionNumber++
       this.#connectFailure = undefined
     })
+    // A redirection that arrives while the client of a Cluster closes its connections adds a node to it. That node never
+    // connects, so it never ends, and the client connects again only when its last node has ended: without this, never.
+    client.on('+node', (node: Redis) => {
+      if (client.status === 'disconnecting') node.disconnect()
+    })
     // The kernel of a server that hangs accepts connections, but the first answer never comes. ioredis has no timeout for it.
     let timer: NodeJS.Timeout | undefined
     client.on('connect', () => {
@@ -305,8 +354,10 @@ export class CommandConnection {
       timer.unref()
       client.once('ready', settle)
       client.once('end', fail)
-      // A lazy client connects when it is asked to, and one that has given up stays so until then.
-      if (client.status === 'wait' || client.status === 'end') {
+      // A lazy client connects when it is asked to, and one that has given up stays so until then. The client of a Cluster
+      // gives up where an old connection of it ends while it looks up the host names of its nodes.
+      const isClosed = client.status === 'end' || (isCluster(client) && client.status === 'close')
+      if (client.status === 'wait' || isClosed) {
         applyCredentials(client, this.#source)
           .then(async () => client.connect())
           .catch((error: unknown) => {
