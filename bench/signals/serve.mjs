@@ -9,10 +9,9 @@ answer({
   /** What a provider sends its logout tokens to. */
   async start({ issuer, clientId, jwksUri, redisPort }) {
     const revocations = redisRevocations(new Redis(redisPort))
-    const logout = backChannelLogout({ issuer, clientId, jwksUri, revocations })
-    await logout.ready()
+    await revocations.ready()
     const app = express()
-    app.post('/logout', logout)
+    app.post('/logout', backChannelLogout({ issuer, clientId, jwksUri, revocations }))
     return { port: await listen(app) }
   },
 })

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import type { ReplicaStatus } from '../drills/support/places.ts'
 import { Worker } from '../drills/support/worker.ts'
 import { startProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import type { History } from './history.ts'
+import type { Account, History } from './history.ts'
 import type { ServerConfig } from './places.ts'
 
 export type Role = 'api' | 'login'
@@ -114,6 +114,12 @@ export class Member {
 
   async status(): Promise<ReplicaStatus | undefined> {
     return this.#worker?.ask<ReplicaStatus>('status').catch(() => undefined)
+  }
+
+  async account(): Promise<Account> {
+    const silent = { name: this.name, status: undefined, events: [] }
+    const told = await this.#worker?.ask<Omit<Account, 'name'>>('account').catch(() => undefined)
+    return { ...silent, ...told }
   }
 
   async stop(): Promise<void> {

@@ -86,12 +86,21 @@ export interface LifeEvent {
   readonly to: number | undefined
 }
 
-/** All servers decide from their own copies again, so long after the last fault ended; `undefined`: not in time. */
+/** What a process says of itself, and told of itself last. */
+export interface Account {
+  readonly name: string
+  readonly status: unknown
+  readonly events: readonly unknown[]
+}
+
+/** All servers decide from their own copies again, so long after the last fault ended, or not in time. */
 export interface RecoveryEvent {
   readonly type: 'recovery'
   readonly from: number
   readonly to: number
   readonly isLive: boolean
+  /** Of those that were not live in time. */
+  readonly accounts?: readonly Account[]
 }
 
 /** The machine was too busy to say anything about times. */

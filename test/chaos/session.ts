@@ -1,13 +1,14 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { ReplicaStatus } from '../drills/support/places.ts'
 import { People } from '../drills/support/people.ts'
 import { findFaketime } from '../support/movable-clock.ts'
 import { Random } from '../support/random.ts'
 import { check, type CheckSettings, type Violation } from './check.ts'
 import { Crowd } from './crowd.ts'
 import { Member } from './fleet.ts'
-import { type FaultEvent, History } from './history.ts'
+import { type Account, type FaultEvent, History } from './history.ts'
 import { memberFaults } from './member-faults.ts'
 import { startStore, type Store, type StoreKind } from './store.ts'
 
@@ -187,7 +188,10 @@ class Session {
     )
     const from = performance.now()
     const isLive = await this.#waitUntilLive()
-    this.#history.add({ type: 'recovery', from, to: performance.now(), isLive })
+    this.#history.add({
+      ...({ type: 'recovery', from, to: performance.now(), isLive } as const),
+      ...(!isLive && { accounts: await this.#hearMembers() }),
+    })
     // A part of the time is calm, so that there is something to be served in.
     await sleep(random.chance(0.2) ? 6500 : random.below(1500))
   }
@@ -242,6 +246,12 @@ class Session {
       await sleep(25)
     }
     return false
+  }
+
+  /** What those that are not live have to say. */
+  async #hearMembers(): Promise<Account[]> {
+    const accounts = await Promise.all(this.#members.map(async (member) => member.account()))
+    return accounts.filter(({ status }) => (status as ReplicaStatus | undefined)?.state !== 'live')
   }
 
   #watchBusiness(): void {

@@ -3,10 +3,11 @@ import { authErrorHandler, cutOnKickOut, requireAuth } from 'express-kickout'
 import { readConfig, serve } from '../../drills/support/serve.ts'
 import { audience, issuer } from '../../support/make-token.ts'
 import type { ServerConfig } from '../places.ts'
-import { revocationsOf } from './store.ts'
+import { rememberEvents, revocationsOf } from './store.ts'
 
 const config = readConfig() as ServerConfig
-const revocations = revocationsOf(config, issuer)
+const { events, onEvent } = rememberEvents()
+const revocations = revocationsOf(config, issuer, onEvent)
 const guard = requireAuth({ issuer, audience, jwks: config.jwks, revocations })
 guard.ready().catch(() => undefined)
 
@@ -22,4 +23,7 @@ app.get('/stream', cutOnKickOut(), (_req, res) => {
 })
 app.use(authErrorHandler())
 
-serve(app, { status: () => revocations.status() })
+serve(app, {
+  status: () => revocations.status(),
+  account: () => ({ status: revocations.status(), events }),
+})

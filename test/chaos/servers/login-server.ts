@@ -5,10 +5,12 @@ import { createIssuer } from 'express-kickout/issuer'
 import { readConfig, serve } from '../../drills/support/serve.ts'
 import { audience, issuer as issuerUrl } from '../../support/make-token.ts'
 import type { ServerConfig } from '../places.ts'
-import { storeOf } from './store.ts'
+import { rememberEvents, storeOf } from './store.ts'
 
 const config = readConfig() as ServerConfig
+const { events, onEvent } = rememberEvents()
 const issuer = createIssuer({
+  onEvent,
   issuer: issuerUrl,
   audience,
   signingKeys: [config.signingKey],
@@ -46,4 +48,7 @@ app.post('/kick-out', express.json(), async (req, res) => {
 })
 app.use(authErrorHandler())
 
-serve(app, { status: () => issuer.revocations.status() })
+serve(app, {
+  status: () => issuer.revocations.status(),
+  account: () => ({ status: issuer.revocations.status(), events }),
+})

@@ -33,13 +33,30 @@ function poolOf({ place, proxies }: ServerConfig): Pool {
   return pool
 }
 
+const rememberedEvents = 40
+
+/** The last events of a process, for what it has to say when it does not become live. */
+export function rememberEvents(): { events: unknown[]; onEvent: (event: object) => void } {
+  const events: unknown[] = []
+  return {
+    events,
+    onEvent(event) {
+      const { type } = event as { type: string }
+      if (!type.startsWith('revocations.') && type !== 'kickout.failed') return
+      events.push({ atMs: Math.round(performance.now()), ...event })
+      if (events.length > rememberedEvents) events.shift()
+    },
+  }
+}
+
 /** The options that all stores share are given as they stand; what only Redis knows is left out for PostgreSQL. */
 export function revocationsOf(
   config: ServerConfig,
   issuer: string,
+  onEvent: (event: object) => void,
 ): ReturnType<typeof redisRevocations> {
   const { maxStalenessMs, retentionSeconds, minReplicas, partitions } = config
-  const common = { issuer, maxStalenessMs, retentionSeconds }
+  const common = { issuer, maxStalenessMs, retentionSeconds, onEvent }
   return config.place.kind === 'postgres'
     ? postgresRevocations(poolOf(config), common)
     : redisRevocations(redisOf(config), { ...common, minReplicas, partitions })
