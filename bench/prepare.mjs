@@ -22,7 +22,7 @@ function peersAreInstalled() {
 
 /**
  * Puts a fresh build beside the peers, so that it is imported by its own name and shares their `jose` and `ioredis`.
- * Leaves `dist` alone: somebody may be using it.
+ * Leaves `dist` alone: another process may be using it.
  */
 function installLibrary() {
   rmSync(library, { recursive: true, force: true })

@@ -50,7 +50,7 @@ export function createApi(options: ApiOptions): { app: Express; guard: AuthHandl
       res.status(400).json({ error: 'A note is a text of 1 to 200 characters' })
       return
     }
-    res.status(201).json(notebook.add(getAuth(req).subject ?? 'somebody', text.trim()))
+    res.status(201).json(notebook.add(getAuth(req).subject ?? 'unknown', text.trim()))
   })
 
   app.get('/live', requireScope('notes:read'), liveFeed(notebook, options.name))

@@ -6,7 +6,7 @@ export interface Note {
   at: number
 }
 
-/** Stands in for your data: the last notes, and whoever wants to hear of new ones. */
+/** Stands in for your data: the last notes, and the listeners for new ones. */
 export class Notebook {
   readonly #notes: Note[] = []
   readonly #listeners = new Set<(note: Note) => void>()

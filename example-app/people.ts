@@ -56,7 +56,7 @@ async function hash(password: string, salt: string): Promise<Buffer> {
 /** Who that is, or `undefined`: for an unknown name as slowly as for a wrong password, so that time tells no names. */
 export async function checkPassword(name: string, password: string): Promise<Person | undefined> {
   const person = people.find(({ id }) => id === name.trim().toLowerCase())
-  const { salt, passwordHash } = person ?? { salt: 'nobody', passwordHash: 'A'.repeat(43) }
+  const { salt, passwordHash } = person ?? { salt: 'no such person', passwordHash: 'A'.repeat(43) }
   const given = await hash(password, salt)
   return timingSafeEqual(given, Buffer.from(passwordHash, 'base64url')) ? person : undefined
 }

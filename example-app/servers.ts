@@ -17,7 +17,7 @@ export interface ServersOptions {
   redisUrl?: string | undefined
   /** PostgreSQL, instead of Redis. */
   databaseUrl?: string | undefined
-  /** Starts a provider of somebody else too, by which one can sign in. */
+  /** Starts the provider of another company too, by which a user can sign in. */
   providerPort?: number
   /** `false` hands refresh tokens out in JSON, as to a native app. */
   cookie?: boolean
@@ -55,7 +55,7 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     issuer: login.url,
     audience,
     store: state.store,
-    // Made anew at each start, which is good enough for a demo. Yours come from where you keep secrets.
+    // Made at each start, which is good enough for a demo. Yours come from where you keep secrets.
     signingKeys: [await generateSigningKey('ES256')],
     refreshTokenSecret: randomBytes(32),
     accessTokenTtlSeconds: options.accessTokenTtlSeconds ?? 120,

@@ -41,7 +41,7 @@ export class SessionEnds {
   }
 }
 
-/** `GET /:sessionId`. No guard: whoever asks is signed out. A session's id is known to its owner alone, and says nothing more. */
+/** `GET /:sessionId`. No guard, since the user who asks is signed out. Only the owner of a session knows its id. */
 export function sessionEndsRouter(ends: SessionEnds): Router {
   const router = express.Router()
   router.get('/:sessionId', async (req, res) => {

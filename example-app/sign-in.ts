@@ -4,7 +4,7 @@ import { checkPassword } from './people.ts'
 
 /**
  * `POST /login`: where your own sign-in goes, be it a password, a passkey or another identity provider. It ends in
- * `startSession` and `send`. A client that sends a DPoP proof along has its session bound to its key. JSON only: a form of another site cannot send that, so nobody is signed in unawares.
+ * `startSession` and `send`. A client that sends a DPoP proof along has its session bound to its key. JSON only: a form of another site cannot send that, so no user is signed in unawares.
  */
 export function signInRouter(issuer: Issuer, issuerUrl: string): Router {
   const router = express.Router()

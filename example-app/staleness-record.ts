@@ -29,7 +29,7 @@ export class StalenessRecord {
     if (this.#past.length > samples) this.#past.shift()
   }
 
-  /** `GET`: every server of that time, `null` where it was not seen. Let nobody but admins ask. */
+  /** `GET`: every server of that time, `null` where it was not seen. Let only admins ask. */
   readonly handler: RequestHandler = (_req, res) => {
     const ids = new Set(this.#past.flatMap((sample) => [...sample.keys()]))
     res.set('Cache-Control', 'no-store').json({

@@ -28,7 +28,7 @@ const rows = people.map(
 )
 console.log(`
   Open          ${servers.loginUrl}
-  and again     in a private window or another browser, as somebody else
+  and again     in a private window or another browser, as another user
 
   Sign in as    password                scopes
 ${rows.join('\n')}

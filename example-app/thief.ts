@@ -54,7 +54,7 @@ export function thiefRouter({ issuerUrl, apiUrls, guard }: ThiefOptions): Router
     res.json({ id, refresh: second.status, notes: await readNotes(second.loot) })
   })
 
-  // No guard: by now nobody is signed in any more.
+  // No guard: the user is signed out by now.
   router.post('/:id/again', async (req, res) => {
     const loot = hideouts.get(req.params.id)
     hideouts.delete(req.params.id)

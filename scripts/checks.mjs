@@ -64,7 +64,7 @@ export const thoroughSteps = (jestArguments) => [
   [['long unit and redis tests', ...jest('unit,redis', ...jestArguments)]],
   [['postgres tests', ...jest('postgres', ...jestArguments)]],
   [['command line tests', ...jest('command-line', ...jestArguments)]],
-  // On its own: it packs, which builds dist anew under anything else that uses it.
+  // On its own: packing rebuilds dist, which other checks would be using.
   [['repository tests', ...jest('repository', ...jestArguments)]],
   [['API reference', ...npm('docs')]],
   [['consumer tests', ...jest('consumers', ...jestArguments)]],

@@ -4,10 +4,10 @@ import { runAutocannon } from './autocannon.mjs'
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-/** Tokens that look right and are not: good claims, a `kid` that nobody has, a signature of random bytes. */
+/** Tokens that look right and are not: good claims, a `kid` that no key has, a signature of random bytes. */
 export async function floodWithGarbage({ port, amount }) {
   const payload = encode({
-    ...{ iss: issuer, aud: audience, sub: 'nobody', scope: 'reports:read' },
+    ...{ iss: issuer, aud: audience, sub: 'unknown', scope: 'reports:read' },
     ...{ iat: Math.floor(Date.now() / 1000), exp: Math.floor(Date.now() / 1000) + 3600 },
   })
   const garbage = () => {

@@ -1,6 +1,6 @@
 import { launch } from '../processes/launch.mjs'
 
-/** Below this share of a core, a saturated server had to share it with somebody else's work. */
+/** Below this share of a core, a saturated server had to share it with other programs. */
 const undisturbed = 0.93
 const attemptsPerPair = 3
 

@@ -121,12 +121,12 @@ async function raceMachines(settings) {
   }
 }
 
-/** A deployment has kicked somebody out before. Where the log is absent or new, it proves nothing for a second: 503. */
+/** Kicks out once. A log that is absent or new proves nothing for a second, and the answers would be 503. */
 async function beginLog(config) {
   const server = await launch('issuers/serve.mjs', config)
   const { port, path } = server
   try {
-    await server.ask('kickOut', { subject: 'nobody', confirmTimeoutMs: 0 })
+    await server.ask('kickOut', { subject: 'unknown', confirmTimeoutMs: 0 })
     const deadline = performance.now() + 10_000
     for (;;) {
       if (performance.now() > deadline) throw new Error('a new log proves nothing after 10 s')

@@ -135,7 +135,7 @@ async function kickOutSteadily({ key, issuers, probe }, ports, seconds, kickOuts
   return Promise.all(running)
 
   async function kickOut(server, index) {
-    return server.ask('kickOut', { subject: `nobody-${index}`, confirmTimeoutMs: 0 })
+    return server.ask('kickOut', { subject: `unknown-${index}`, confirmTimeoutMs: 0 })
   }
 
   async function kickOutProbed(server, index) {

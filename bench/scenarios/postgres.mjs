@@ -110,7 +110,7 @@ async function weighSessions({ rotations, log }) {
   }
 }
 
-/** Statements (PostgreSQL) or commands (Redis) per second of one server that nobody asks anything. */
+/** Statements (PostgreSQL) or commands (Redis) per second of one idle server. */
 async function idleStatements(kind) {
   const store = await startOwnStore(kind)
   const key = makeKey('ES256')

@@ -9,9 +9,10 @@ answer({
   /** What a provider sends its logout tokens to. */
   async start({ issuer, clientId, jwksUri, redisPort }) {
     const revocations = redisRevocations(new Redis(redisPort))
-    await revocations.ready()
+    const logout = backChannelLogout({ issuer, clientId, jwksUri, revocations })
+    await logout.ready()
     const app = express()
-    app.post('/logout', backChannelLogout({ issuer, clientId, jwksUri, revocations }))
+    app.post('/logout', logout)
     return { port: await listen(app) }
   },
 })

@@ -37,7 +37,7 @@ export function row({ title, detail, buttons = [], nested = false }) {
 
 /**
  * @param {{ text: string, label?: string, key: string, danger?: boolean, onClick: () => unknown }} options
- * `key` finds the button again after its list was drawn anew; `label` is what a screen reader says
+ * `key` finds the button again after its list was redrawn; `label` is what a screen reader says
  */
 export function button({ text, label, key, danger = false, onClick }) {
   const made = document.createElement('button')
@@ -51,7 +51,7 @@ export function button({ text, label, key, danger = false, onClick }) {
 }
 
 /**
- * Draws a list anew, and leaves the keyboard's focus where it was.
+ * Redraws a list, and leaves the keyboard's focus where it was.
  *
  * @param {HTMLElement} list
  * @param {HTMLElement[]} items
@@ -90,7 +90,7 @@ export function repeatedly(view, everyMs, signal, work) {
     try {
       await work()
     } catch {
-      // Offline, or signed out meanwhile: whoever cares listens to the client.
+      // Offline or signed out: the listeners of the client show it.
     }
   }
   const timer = setInterval(run, everyMs)

@@ -4,11 +4,11 @@ const texts = {
     'An administrator has signed you out, on every server. You may sign in again below. If you do not know why it ' +
     'happened, ask them first.',
   reused:
-    'A refresh token of this session was used twice: somebody else had a copy of it. The copy is worth nothing now. ' +
+    'A refresh token of this session was used twice: another person had a copy of it. The copy no longer works. ' +
     'Sign in again below.',
   app: 'You were signed out here from another of your devices. Sign in again below.',
   logout: 'You have signed out in another tab. Sign in again below.',
-  replaced: 'Somebody has signed in again in this browser. Sign in again below.',
+  replaced: 'A user has signed in again in this browser. Sign in again below.',
   provider:
     'You have signed out of the provider that you came by, and it has told us. Sign in again below.',
   limit: 'You have signed in on too many other devices. Sign in again below.',

@@ -11,7 +11,7 @@ import { startToken } from './token.js'
 import { showSignedIn, showSignedOut } from './views.js'
 
 /**
- * What every part of the page is given while somebody is signed in.
+ * What every part of the page is given while a user is signed in.
  *
  * @typedef {object} Session
  * @property {KickoutClient} client

@@ -2,7 +2,7 @@ import { byId, clock, field, fill, row } from './dom.js'
 import { followEvents } from './event-stream.js'
 import { followSocket } from './live-socket.js'
 
-/** Notes, as the API keeps them, and each new one the moment somebody adds it. @param {import('./main.js').Session} session */
+/** Notes, as the API keeps them, and each new one the moment a user adds it. @param {import('./main.js').Session} session */
 export function startNotes({ client, api, people, signal, say }) {
   const list = byId('notes')
   const live = byId('live')
@@ -37,7 +37,7 @@ export function startNotes({ client, api, people, signal, say }) {
   void followSocket(client, `${api.replace(/^http/, 'ws')}/live`, {
     signal,
     onMessage({ type, server }) {
-      // Whatever was added while nobody listened is in the list.
+      // The list has the notes that were added while the stream was closed.
       if (type === 'open') showLive(live, 'open', `Live from API server ${server}, by WebSocket`)
       load().catch(() => undefined)
     },

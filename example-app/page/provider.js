@@ -39,7 +39,7 @@ export async function finishProviderSignIn(device) {
   return error ?? 'The login service cannot be reached'
 }
 
-/** Where somebody who came by the provider signs out of it. @param {Provider | undefined} provider @param {string} subject */
+/** The page where a user of the provider signs out of it. @param {Provider | undefined} provider @param {string} subject */
 export function showProviderSignOut(provider, subject) {
   const isFromThere = !!provider && subject.startsWith(`${provider.name.toLowerCase()}:`)
   byId('provider-out').hidden = !isFromThere

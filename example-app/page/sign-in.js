@@ -7,7 +7,7 @@ import { finishProviderSignIn, startProviderSignIn } from './provider.js'
  * @param {import('express-kickout/client').KickoutClient} client
  * @param {import('./main.js').Person[]} everybody
  * @param {import('./provider.js').Provider | undefined} provider
- * @returns {Promise<boolean>} whether somebody has just come back from the provider, and is in
+ * @returns {Promise<boolean>} whether the user has just come back from the provider, and is signed in
  */
 export async function startSignIn(client, everybody, provider) {
   // Some have their password elsewhere.

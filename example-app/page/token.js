@@ -1,6 +1,6 @@
 import { byId, clock } from './dom.js'
 
-/** Refreshing ahead means that nobody ever waits for it. */
+/** Refreshes before the token expires, so that the user never waits for it. */
 const refreshAheadSeconds = 20
 
 /** What the access token says and how long it lives. @param {import('./main.js').Session} session */

@@ -8,7 +8,7 @@ import helmet from 'helmet'
 import { listen } from '../listen.ts'
 import { errorPage, signedOutPage, signInPage, signOutPage } from './acme-pages.ts'
 
-/** What a provider tells whoever registers with it. */
+/** What a provider tells an application that registers with it. */
 export interface Registration {
   name: string
   issuer: string
@@ -53,7 +53,7 @@ const clientId = 'notes'
 const styles = fileURLToPath(new URL('./acme.css', import.meta.url))
 
 /**
- * Acme: an identity provider of somebody else, on an origin of its own, made of the package oidc-provider. It stands in for
+ * Acme: the identity provider of another company, on an origin of its own, made of the package oidc-provider. It stands in for
  * Keycloak, Auth0 or Okta. It asks for no password.
  *
  * @param loginUrl - of the login service, which is registered there as a client with a back-channel logout address
@@ -131,7 +131,7 @@ async function settings(loginUrl: string, clientSecret: string): Promise<object>
       accountId: id,
       claims: () => ({ sub: id }),
     }),
-    // The login service belongs to the same people as Acme: nobody is asked whether it may know who they are.
+    // The login service belongs to the same company as Acme, so the user is not asked for consent.
     async loadExistingGrant({ oidc }: ProviderContext) {
       const { provider, client, account } = oidc
       const grant = new provider.Grant({

@@ -41,7 +41,7 @@ const scope = 'notes:read notes:write'
 /** `http:` on loopback, in this demo only. */
 const insecure = { [allowInsecureRequests]: true }
 
-/** An account of the provider is not somebody of ours who happens to have the same id. */
+/** An account of the provider is not the user of ours who happens to have the same id. */
 export function subjectOf(registration: Registration, sub: string): string {
   return `${registration.name.toLowerCase()}:${sub}`
 }
@@ -66,7 +66,7 @@ export function providerSignInRouter({
     return server
   }
 
-  /** The provider is away: our failure, which says nothing about whoever wants to sign in. */
+  /** The provider does not answer: our failure, which says nothing about the user who wants to sign in. */
   function answerAway(res: Response): void {
     res.status(503).set('Retry-After', '1')
     res.json({ error: `${registration.name} cannot be reached` })

@@ -15,7 +15,7 @@ export class BoundDevice {
     this.#keys = keys
   }
 
-  /** With a key that nobody can read, not even this program. */
+  /** With a key that cannot be exported, not even by this program. */
   static async create(servers: Servers): Promise<BoundDevice> {
     return new BoundDevice(servers, await generateKeyPair('ES256', { extractable: false }))
   }

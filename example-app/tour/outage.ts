@@ -30,21 +30,21 @@ export async function tellOutage(servers: Servers, redis: RedisServer): Promise<
   await step('Redis stops: requests go on while the copies are provably fresh', async () => {
     await redis.stop()
     expectEqual('the tablet reads', await device.readNotes(), '200')
-    expectEqual('whoever was kicked out', await kickedOut.readNotes(), '401')
-    return '200, and 401 for whoever was out already: nothing is asked of Redis for either'
+    expectEqual('a user who was kicked out', await kickedOut.readNotes(), '401')
+    return '200, and 401 for a user who was out already: neither asks Redis'
   })
 
   await step('Redis stays away: 503, never a guess and never a 401', async () => {
     const after = duration(await waitFor(device, '503', good))
     const signIn = await device.trySignIn()
     expectEqual('signing in', signIn.status, 503)
-    return `503 with Retry-After ${signIn.headers.get('retry-after') ?? '?'} s from ${after} on; nobody's client throws its session away`
+    return `503 with Retry-After ${signIn.headers.get('retry-after') ?? '?'} s from ${after} on; no client throws its session away`
   })
 
   await step('Redis comes back: everybody goes on with the tokens they had', async () => {
     await redis.resume()
     const after = duration(await waitFor(device, '200', good))
-    expectEqual('whoever was kicked out', await kickedOut.readNotes(), '401')
+    expectEqual('a user who was kicked out', await kickedOut.readNotes(), '401')
     expectEqual('a refresh', (await device.refresh()).status, 200)
     return `200 again ${after} after Redis answered; who was kicked out still is`
   })

@@ -9,7 +9,7 @@ async function signInByAcme(browser: Browser, { loginUrl }: Servers): Promise<To
   const { url } = (await begun.json()) as { url: string }
   let page = await browser.follow(url, `${loginUrl}/`)
   const form = /action="([^"]+)"/.exec(page.text)?.[1]
-  // Whoever is signed in to Acme is sent back at once.
+  // Acme sends a user who is signed in there back at once.
   if (form !== undefined) {
     const body = new URLSearchParams({ account: 'dora' })
     page = await browser.follow(new URL(form, page.url).href, `${loginUrl}/`, body)
@@ -36,7 +36,7 @@ async function signOutOfAcme(browser: Browser, acmeUrl: string): Promise<void> {
   expectEqual('the page of Acme', answer.status, 200)
 }
 
-/** An identity provider of somebody else: signing in by it, and being signed out by it. */
+/** The identity provider of another company: signing in by it, and being signed out by it. */
 export async function tellProvider(servers: Servers): Promise<void> {
   const { providerUrl } = servers
   if (providerUrl === undefined) return

@@ -27,6 +27,11 @@ const maxFormSize = '16kb'
 /** Half the cache age of resource servers: a cache in between may hold the keys this much longer. */
 const publicCacheControl = 'public, max-age=300'
 
+/** Sends what must not be kept: `res.json` would hash it for an `ETag`. */
+function sendUncached(res: Response, body: object): void {
+  res.set('Content-Type', 'application/json; charset=utf-8').end(JSON.stringify(body))
+}
+
 /** Puts tokens on a response: in cookie mode the refresh token goes into the cookie and nowhere else. */
 export function sendTokens(
   res: Response,
@@ -47,7 +52,7 @@ export function sendTokens(
   if (!context.cookie) body.refresh_token = refreshToken
   if (response.scope !== undefined) body.scope = response.scope
   if (withParts.sessionId) body.session_id = sessionId
-  res.json(body)
+  sendUncached(res, body)
 }
 
 function readForm(req: Request): FormParameters {
@@ -101,7 +106,7 @@ function tokenHandler(context: IssuerContext): RequestHandler {
     const proofs = headerValues(req.rawHeaders, 'dpop')
     const scope = form.get('scope')
     if (grantType === 'client_credentials') {
-      res.json(await grantToMachine(requester, { scope, proofs }, context))
+      sendUncached(res, await grantToMachine(requester, { scope, proofs }, context))
       return
     }
     if (requester?.client) assertGrant(requester.client, grantType)
@@ -131,7 +136,7 @@ function introspectHandler(context: IssuerContext): RequestHandler {
     const form = readForm(req)
     const requester = await context.clients.authenticate(authorization, form)
     const client = assertIntrospects(requester, authorization)
-    res.json(await introspect(form.require('token'), client, context))
+    sendUncached(res, await introspect(form.require('token'), client, context))
   }
 }
 
@@ -268,15 +273,16 @@ export function createRouter(context: IssuerContext): Router {
     '/.well-known/jwks.json': async () => context.keys.jwks(),
     '/.well-known/oauth-authorization-server': () => toMetadata(context),
   }
+  // One route for each path: Express matches the path once, not once for each handler.
   for (const [path, handler] of Object.entries(posts)) {
-    router.use(path, context.requests.handler, cors(context))
-    router.post(path, form, settled(handler(context), path, context))
-    router.all(path, onlyMethod('POST'))
+    router
+      .route(path)
+      .all(context.requests.handler, cors(context))
+      .post(form, settled(handler(context), path, context))
+      .all(onlyMethod('POST'))
   }
   for (const [path, document] of Object.entries(documents)) {
-    router.use(path, cors(context))
-    router.get(path, published(document))
-    router.all(path, onlyMethod('GET'))
+    router.route(path).all(cors(context)).get(published(document)).all(onlyMethod('GET'))
   }
   router.use(answerError)
   return router

@@ -308,6 +308,24 @@ function isNewestKnown(state: PartitionState, { head, entries }: LogRound): bool
   return head.newest === state.cursor || entries.some(({ position }) => position === head.newest)
 }
 
+/** The oldest proof of all partitions, on each clock; `undefined` where a partition has none. */
+export function oldestProof(partitions: readonly PartitionState[]): Instant | undefined {
+  let oldest: Instant | undefined
+  for (const { proof } of partitions) {
+    if (!proof) return undefined
+    oldest = {
+      monotonicMs: Math.min(proof.monotonicMs, oldest?.monotonicMs ?? proof.monotonicMs),
+      wallMs: Math.min(proof.wallMs, oldest?.wallMs ?? proof.wallMs),
+    }
+  }
+  return oldest
+}
+
+/** Whether a proof is not older than `maxStalenessMs`, judged now and on both clocks. Each request asks this. */
+export function isFresh(proof: Instant | undefined, maxStalenessMs: number, clock: Clock): boolean {
+  return proof !== undefined && ageMs(proof, clock) <= maxStalenessMs
+}
+
 export interface Freshness {
   readonly state: Exclude<RevocationsState, 'closed'>
   readonly stalenessMs: number
@@ -319,10 +337,8 @@ export function freshnessOf(
   maxStalenessMs: number,
   clock: Clock,
 ): Freshness {
-  let stalenessMs = 0
-  for (const { proof } of partitions) {
-    if (!proof) return { state: 'starting', stalenessMs: Number.POSITIVE_INFINITY }
-    stalenessMs = Math.max(stalenessMs, ageMs(proof, clock))
-  }
-  return { state: stalenessMs <= maxStalenessMs ? 'live' : 'stale', stalenessMs }
+  const proof = oldestProof(partitions)
+  if (!proof) return { state: 'starting', stalenessMs: Number.POSITIVE_INFINITY }
+  const state = isFresh(proof, maxStalenessMs, clock) ? 'live' : 'stale'
+  return { state, stalenessMs: ageMs(proof, clock) }
 }

@@ -62,6 +62,17 @@ export interface BackChannelLogoutOptions extends SenderKeys {
   onEvent?: (event: SignalEvent) => void
 }
 
+/** What `backChannelLogout` returns: the handler of a route. */
+export interface BackChannelLogoutHandler extends RequestHandler {
+  /**
+   * Does ahead what the first logout would wait for: fetches the keys of the provider, and has the revocations get ready.
+   * Resolves when both are there, however often that has to be repeated.
+   *
+   * @throws Error when repeating is no use, such as metadata of another issuer
+   */
+  ready(): Promise<void>
+}
+
 const where = 'backChannelLogout'
 const optionNames = [
   'issuer',
@@ -138,11 +149,14 @@ function readLogoutToken(body: unknown): string {
  * @throws TypeError for wrong options
  * @see OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8
  */
-export function backChannelLogout(options: BackChannelLogoutOptions): RequestHandler {
+export function backChannelLogout(options: BackChannelLogoutOptions): BackChannelLogoutHandler {
   return createBackChannelLogout(options, systemClock)
 }
 
-function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock): RequestHandler {
+function createBackChannelLogout(
+  options: BackChannelLogoutOptions,
+  clock: Clock,
+): BackChannelLogoutHandler {
   assertOptions(where, options, optionNames)
   const issuer = readString(where, 'issuer', options.issuer)
   if (issuer === undefined) throw optionError(where, 'issuer', 'is missing')
@@ -176,7 +190,7 @@ function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock
   const taken = new TakenSignals(readReplay(where, options.replay, clock), 'logout-token')
   const lifetimeMs = (policy.maxAgeSeconds + 2 * toleranceSeconds) * 1000
 
-  return receiver(async (req, res) => {
+  const handler = receiver(async (req, res) => {
     if (req.is(formType) === false)
       throw new Refusal(400, 'invalid_request', `The body must be ${formType}`)
     const token = readLogoutToken(await readBody(req))
@@ -197,5 +211,10 @@ function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock
     if (targets.length > 0) await taken.add(id, lifetimeMs)
     emit({ type: 'signal.received', issuer, kickOuts: targets.length })
     res.status(200).end()
+  })
+  return Object.assign(handler, {
+    async ready() {
+      await Promise.all([policy.keySet.ready(), revocations.ready()])
+    },
   })
 }

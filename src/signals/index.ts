@@ -1,5 +1,6 @@
 export {
   backChannelLogout,
+  type BackChannelLogoutHandler,
   type BackChannelLogoutOptions,
   type LogoutClaims,
 } from './back-channel-logout.ts'

@@ -297,7 +297,7 @@ describe('being thrown out', () => {
     await page.locator('#theft-story').getByText('read the notes (200)').waitFor()
     expect(await isSignedIn(page)).toBe(true)
     await press(page, 'Refresh, as this page soon would')
-    await page.getByText('somebody else had a copy of it').waitFor()
+    await page.getByText('another person had a copy of it').waitFor()
     const story = page.locator('#ended-story')
     await story.getByText('refreshing is refused (400), and so is reading (401)').waitFor()
     expect(await story.getByText('refreshed with it (200)').isVisible()).toBe(true)

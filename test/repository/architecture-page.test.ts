@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { Keys } from '../../src/redis/keys.ts'
@@ -67,6 +67,34 @@ test('the tree names folders and files that are there', () => {
     [...cell.matchAll(/`([^`]*)`/g)].map(([, one = '']) => one),
   )
   expect(folders.filter((folder) => !existsSync(join(root, folder)))).toEqual([])
+})
+
+describe('a question of a newcomer', () => {
+  const [, ...rows] = rowsOf(sectionOf(page, '## Five questions'))
+  const questions = rows.map(([question = '', files = '', limit = '']) => ({
+    question,
+    files: [...files.matchAll(/`([^`]*)`/g)].map(([, file = '']) => file),
+    limit: Number(limit),
+  }))
+
+  test('is one of five', () => {
+    expect(questions.map(({ limit }) => limit)).toEqual([1, 5, 8, 1, 3])
+  })
+
+  test.each(questions)('"$question" opens at most $limit files', ({ files, limit }) => {
+    expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([])
+    expect(files.length).toBeGreaterThan(0)
+    expect(files.length).toBeLessThanOrEqual(limit)
+  })
+})
+
+test('only src/revocation/freshness.ts compares an age with maxStalenessMs for a request', () => {
+  const deciding = ['redis', 'postgres'].flatMap((store) =>
+    readdirSync(join(root, 'src', store, 'kick-outs'))
+      .map((file) => `src/${store}/kick-outs/${file}`)
+      .filter((file) => /[<>]=?\s*[\w.#]*maxStalenessMs/i.test(read(file))),
+  )
+  expect(deciding).toEqual([])
 })
 
 describe('docs/security.md', () => {

@@ -310,6 +310,44 @@ describe('a request', () => {
   })
 })
 
+describe('ready()', () => {
+  const deps = { issuer, clientId: 'app' }
+
+  test('fetches the keys and waits for the revocations, so that the first logout waits for neither', async () => {
+    let fetches = 0
+    const keys = await listen((_req, res) => {
+      fetches++
+      res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(jwks))
+    })
+    let areReady = 0
+    const revocations = memoryRevocations()
+    const watched: Revocations = Object.create(revocations) as Revocations
+    watched.ready = async () => {
+      areReady++
+      await revocations.ready()
+    }
+    const handler = backChannelLogout({
+      ...deps,
+      revocations: watched,
+      jwksUri: `${keys.url}/jwks`,
+    })
+    const server = await listen(express().post('/backchannel-logout', handler))
+    open.push(server)
+    expect(fetches).toBe(0)
+    await handler.ready()
+    expect({ fetches, areReady }).toEqual({ fetches: 1, areReady: 1 })
+    await keys.close()
+    const body = { logout_token: await makeToken() }
+    expect((await postForm(`${server.url}/backchannel-logout`, body)).status).toBe(200)
+  })
+
+  test('rejects where waiting is no use', async () => {
+    const none = { keys: jwks.keys.map((key) => ({ ...key, use: 'enc' })) }
+    const handler = backChannelLogout({ ...deps, revocations: memoryRevocations(), jwks: none })
+    await expect(handler.ready()).rejects.toThrow(/No usable key/)
+  })
+})
+
 describe('a jti that was seen', () => {
   test('O07 is answered like the first time, and does nothing, whatever else the token says', async () => {
     const asked: unknown[] = []

@@ -1,7 +1,7 @@
 import { byId, field } from '../dom.js'
 
 /**
- * Asks before somebody is kicked out: a button is pressed quickly, and the name is read then.
+ * Asks before a user is kicked out, so that the admin reads the name once more.
  *
  * @param {{ title: string, text: string, yes: string, key: string }} question `key`: of the button that asks, see `button`
  * @returns {Promise<string | undefined>} the reason, maybe empty; `undefined` for no
@@ -37,7 +37,7 @@ export async function confirm({ title, text, yes, key }) {
   reason.focus()
   const given = await answer
   closed.abort()
-  // The list may have been drawn anew meanwhile, and the browser would look for a button that is gone.
+  // The list may have been redrawn, and the button that had the focus is gone.
   const asked = [...document.querySelectorAll('button')].find((each) => each.dataset.key === key)
   asked?.focus()
   return given

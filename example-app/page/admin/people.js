@@ -15,7 +15,7 @@ export function startPeople({ client, people, signal }, kickOut) {
   const own = client.snapshot().claims
   let drawn = ''
 
-  /** Those of the demo whose name fits; else the id as it was typed, since there may be somebody by it. */
+  /** The users of the demo whose name matches; else the id as it was typed, since a user may have it. */
   function found() {
     const wanted = search.value.trim()
     const fitting = people.filter(({ id, name }) =>
@@ -34,7 +34,7 @@ export function startPeople({ client, people, signal }, kickOut) {
         return answer.ok ? (await answer.json()).sessions : []
       }),
     )
-    // Somebody else is being looked for by now.
+    // The admin has typed another name in the meantime.
     if (wanted !== search.value) return
     const now = JSON.stringify([candidates, answers])
     if (now === drawn) return

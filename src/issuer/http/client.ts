@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import { readJwks } from '../../guard/keys/jwks.ts'
 import type { KeySet, KeySetSettings } from '../../guard/keys/key-set.ts'
 import { isIdentifier } from '../../identifier.ts'
@@ -84,7 +84,7 @@ const hashPattern = /^sha256:[A-Za-z0-9_-]{43}$/
 
 /** What a secret is compared by. */
 export function digestOf(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest()
+  return digest('sha256', secret, 'buffer')
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   freshnessOf,
   type GapCause,
   initialPartition,
+  isFresh,
   logStart,
   onConnected,
   onLoaded,
@@ -96,16 +97,9 @@ export class Reader {
     return freshnessOf([this.#state], this.#settings.maxStalenessMs, this.#deps.clock)
   }
 
-  /** Whether the proof that the copy is complete is younger than `maxStalenessMs`, judged now and on both clocks. */
+  /** Whether the copy is proved fresh, now. */
   isFresh(): boolean {
-    const { proof } = this.#state
-    const { maxStalenessMs } = this.#settings
-    const { clock } = this.#deps
-    return (
-      proof !== undefined &&
-      clock.monotonic() - proof.monotonicMs <= maxStalenessMs &&
-      clock.now() - proof.wallMs <= maxStalenessMs
-    )
+    return isFresh(this.#state.proof, this.#settings.maxStalenessMs, this.#deps.clock)
   }
 
   /** Stops reading, and deletes this server's report unless PostgreSQL is slow to answer. */

@@ -1,10 +1,12 @@
-import type { Clock } from '../../clock.ts'
+import type { Clock, Instant } from '../../clock.ts'
 import type { RevocationsState } from '../../events.ts'
 import {
   type Freshness,
   freshnessOf,
   type GapCause,
   initialPartition,
+  isFresh,
+  oldestProof,
   type PartitionState,
 } from '../../revocation/freshness.ts'
 import { newServerId } from '../../revocation/server-id.ts'
@@ -46,9 +48,8 @@ export class LogCopy {
   readonly #maxStalenessMs: number
   readonly #partitions: PartitionState[]
   #readers: Reader[] = []
-  /** The oldest proof of all partitions, on both clocks: what a request compares with. */
-  #provedAtMonotonicMs = Number.NEGATIVE_INFINITY
-  #provedAtWallMs = Number.NEGATIVE_INFINITY
+  /** The oldest proof of all partitions, which each request compares with. */
+  #proof: Instant | undefined
 
   constructor(maxStalenessMs: number, deps: LogCopyDeps) {
     this.serverId = newServerId(deps.name)
@@ -58,13 +59,9 @@ export class LogCopy {
     this.#partitions = Array.from({ length: partitions }, () => initialPartition)
   }
 
-  /** Whether the proof that the copy is complete is younger than `maxStalenessMs`, judged now and on both clocks. */
+  /** Whether the copy of all partitions is proved fresh, now. */
   isFresh(): boolean {
-    const { clock } = this.#deps
-    return (
-      clock.monotonic() - this.#provedAtMonotonicMs <= this.#maxStalenessMs &&
-      clock.now() - this.#provedAtWallMs <= this.#maxStalenessMs
-    )
+    return isFresh(this.#proof, this.#maxStalenessMs, this.#deps.clock)
   }
 
   /** The same for some partitions only. */
@@ -123,9 +120,6 @@ export class LogCopy {
 
   #note(partition: number, state: PartitionState): void {
     this.#partitions[partition] = state
-    const proofs = this.#partitions.map(({ proof }) => proof)
-    const missing = Number.NEGATIVE_INFINITY
-    this.#provedAtMonotonicMs = Math.min(...proofs.map((proof) => proof?.monotonicMs ?? missing))
-    this.#provedAtWallMs = Math.min(...proofs.map((proof) => proof?.wallMs ?? missing))
+    this.#proof = oldestProof(this.#partitions)
   }
 }

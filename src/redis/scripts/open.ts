@@ -6,7 +6,7 @@ import { openingPrelude } from './prelude.ts'
  * not write where the others do not read. Safe to repeat.
  *
  * `needs_entries` is for a log that lost its head alone. By the time that this arrives the entries may be lost too, and a log
- * opened then would look like one that nobody has ever written to: it stays absent until a server writes again what it holds.
+ * opened then would look like one that was never written to: it stays absent until a server republishes what it holds.
  *
  * Touches meta, reads the stream and servers.
  */

@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+
+/*
+ * House style: comments and texts name the component. These words leave the reader to guess whether a server, the caller, a
+ * user or an attacker is meant.
+ */
+const vague = /\b(?:whoever|nobody|somebody|someone|anybody|anew|told again)\b/i
+
+const root = join(import.meta.dirname, '../..')
+const folders = ['src', 'example-app', 'scripts', 'bench']
+
+function findings(path: string, text: string): string[] {
+  return text
+    .split('\n')
+    .flatMap((line, index) => (vague.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : []))
+}
+
+function textsIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => !file.split('/').includes('node_modules'))
+    .filter((file) => /\.(?:[cm]?[jt]s|html|css|md)$/.test(file))
+    .map((file) => `${folder}/${file}`)
+}
+
+describe('the words of the house', () => {
+  test.each(folders)('%s names the component', (folder) => {
+    const files = textsIn(folder)
+    expect(files.length).toBeGreaterThan(5)
+    const found = files.flatMap((file) => findings(file, readFileSync(join(root, file), 'utf8')))
+    expect(found).toEqual([])
+  })
+
+  test.each([
+    '/** Waits for whoever reads. */',
+    '// Nobody listens here.',
+    "throw new Error('changed by someone')",
+    'const text = `asks anew`',
+  ])('a violation is noticed: %s', (line) => {
+    expect(findings('src/example.ts', line)).toHaveLength(1)
+  })
+
+  test('a word that contains one of them is none of them', () => {
+    expect(findings('src/example.ts', '// The example for anyone: no body, some bodies.')).toEqual(
+      [],
+    )
+  })
+})
