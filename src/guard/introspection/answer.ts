@@ -1,7 +1,7 @@
 import type { JWTHeaderParameters, JWTPayload } from 'jose'
 import type { Clock } from '../../clock.ts'
 import { AuthError, type AuthErrorReason } from '../../errors.ts'
-import { assertClaims, type ClaimsPolicy, toFrozenRecord } from '../token/claims.ts'
+import { assertClaims, assertLifetime, type ClaimsPolicy, toFrozenRecord } from '../token/claims.ts'
 import { toVerifiedToken, type Trust, type VerifiedToken } from '../token/verifier.ts'
 import type { IntrospectionSettings } from './options.ts'
 
@@ -43,20 +43,6 @@ function assertAudience({ aud }: JWTPayload, { audience }: IntrospectedTrust): v
     refuse('audience', 'The "aud" of the token names none of our audiences')
 }
 
-/** What jose checks of a JWT. @throws AuthError `expired`, `not_yet_valid`, `claims` */
-function assertTimes({ exp, nbf, iat }: JWTPayload, policy: AnswerPolicy, now: number): void {
-  const { clockToleranceSeconds, maxTokenAgeSeconds } = policy
-  if (exp !== undefined && exp + clockToleranceSeconds <= now)
-    refuse('expired', 'The token has expired')
-  if (nbf !== undefined && nbf > now + clockToleranceSeconds)
-    refuse('not_yet_valid', 'The "nbf" of the token is in the future')
-  if (maxTokenAgeSeconds === undefined) return
-  if (iat === undefined)
-    refuse('claims', 'The answer about the token has no "iat", which "maxTokenAgeSeconds" needs')
-  else if (now - iat - clockToleranceSeconds > maxTokenAgeSeconds)
-    refuse('expired', 'The token is older than "maxTokenAgeSeconds"')
-}
-
 /** @throws AuthError `binding` for the token type DPoP without a key: the token is bound to a key that is not known */
 function assertTokenType({ token_type: type, cnf }: JWTPayload): void {
   if (type === undefined) return
@@ -88,7 +74,7 @@ export function toIntrospectedToken(
   claims.iss ??= trust.issuer
   if (claims.iss !== trust.issuer) refuse('issuer', 'The "iss" of the token is not its issuer')
   const confirmation = assertClaims(noHeader, claims, policy, now, trust.allowIdTokenClaims)
-  assertTimes(claims, policy, now)
+  assertLifetime(claims, policy, now)
   assertAudience(claims, trust)
   assertTokenType(claims)
   const { exp = 0 } = claims

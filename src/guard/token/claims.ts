@@ -8,7 +8,17 @@ import {
   readConfirmation,
 } from '../binding/confirmation.ts'
 
-/** What a guard asks of claims beyond what jose checks. */
+/** Whose tokens are accepted, for whom, and until when. */
+export interface RegisteredClaimsPolicy {
+  readonly issuer: string
+  /** Empty: the audience is not looked at. */
+  readonly audience: readonly string[]
+  readonly clockToleranceSeconds: number
+  /** How old a token may be by its `iat`, tolerance apart; `undefined`: any age. */
+  readonly maxTokenAgeSeconds: number | undefined
+}
+
+/** What a guard asks of claims beyond the registered ones. */
 export interface ClaimsPolicy {
   readonly strict: boolean
   readonly clockToleranceSeconds: number
@@ -90,6 +100,56 @@ function assertNoOtherKind(
   if (foreign) refuse('type', `The token has "${foreign}": it is an ID token, not an access token`)
 }
 
+/**
+ * Checks issuer, audience and times of a token whose signature jose has verified. jose would check the same, and decode and
+ * parse the payload once more for it.
+ *
+ * @throws AuthError `issuer`, `audience`, `claims`, `not_yet_valid` or `expired`
+ * @see RFC 7519 §4.1
+ */
+export function assertRegisteredClaims(
+  payload: JWTPayload,
+  policy: RegisteredClaimsPolicy,
+  nowSeconds: number,
+): void {
+  const { iss, aud } = payload
+  const { issuer, audience } = policy
+  if (iss !== issuer) refuse('issuer', 'The "iss" of the token is not its issuer')
+  if (audience.length > 0 && ![aud].flat().some((name) => audience.includes(name as string))) {
+    refuse('audience', 'The "aud" of the token names none of our audiences')
+  }
+  for (const name of ['exp', 'nbf', 'iat'] as const) {
+    const value: unknown = payload[name]
+    if (value === undefined ? name === 'exp' : typeof value !== 'number')
+      refuse('claims', `The "${name}" of the token is missing or of a wrong type`)
+  }
+  assertLifetime(payload, policy, nowSeconds)
+}
+
+/**
+ * Checks the times that a token names, to the tolerance.
+ *
+ * @throws AuthError `not_yet_valid`, `expired`, `claims`
+ * @see RFC 7519 §4.1.4 and §4.1.5
+ */
+export function assertLifetime(
+  { exp, nbf, iat }: JWTPayload,
+  {
+    clockToleranceSeconds: tolerance,
+    maxTokenAgeSeconds: maxAge,
+  }: Pick<RegisteredClaimsPolicy, 'clockToleranceSeconds' | 'maxTokenAgeSeconds'>,
+  nowSeconds: number,
+): void {
+  if (nbf !== undefined && nbf > nowSeconds + tolerance)
+    refuse('not_yet_valid', 'The "nbf" of the token is in the future')
+  if (exp !== undefined && exp + tolerance <= nowSeconds) refuse('expired', 'The token has expired')
+  if (maxAge === undefined) return
+  if (iat === undefined)
+    refuse('claims', 'The token has no "iat", which "maxTokenAgeSeconds" needs')
+  if (iat + maxAge + tolerance < nowSeconds)
+    refuse('expired', 'The token is older than "maxTokenAgeSeconds" of requireAuth')
+}
+
 function assertTimes(payload: JWTPayload, policy: ClaimsPolicy, nowSeconds: number): void {
   for (const name of ['exp', 'nbf', 'iat'] as const) {
     const value: unknown = payload[name]
@@ -134,7 +194,7 @@ function assertIds(payload: JWTPayload): void {
 }
 
 /**
- * Checks the claims of a token whose signature, issuer, audience and expiry jose has verified.
+ * Checks the claims of a token whose signature, issuer, audience and expiry have been checked.
  *
  * @returns what the token is bound to, which is checked with each request
  * @throws AuthError `type`, `claims`, `not_yet_valid`, `audience` or `binding`

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { JWTHeaderParameters, JWTPayload } from 'jose'
 import { AuthError } from '../../errors.ts'
 import { toFrozenRecord } from './claims.ts'
@@ -25,13 +26,16 @@ function malformed(message: string): AuthError {
 }
 
 /**
- * A byte order mark stays part of the text, where JSON has no place for it; invalid UTF-8 is left to jose, which refuses
- * it. What the parser says is not kept: it quotes the text.
+ * A byte order mark stays part of the text, where JSON has no place for it. What the parser says is not kept: it quotes the
+ * text.
  */
 function readObject(part: string): Record<string, unknown> {
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(part, 'base64url').toString())
+    const bytes = Buffer.from(part, 'base64url')
+    // Decoding would put a replacement character in the place of what is not UTF-8, so that two tokens say the same.
+    if (!isUtf8(bytes)) throw new TypeError('not UTF-8')
+    value = JSON.parse(bytes.toString())
   } catch {
     throw malformed('The header or payload of the token is not JSON')
   }
@@ -41,7 +45,7 @@ function readObject(part: string): Record<string, unknown> {
   return value as Record<string, unknown>
 }
 
-/** The two readable parts of a token, *unverified*: good for refusing early, never for accepting. */
+/** The two readable parts of a token, *unverified*: nothing is accepted by them before the signature was verified. */
 export interface UnverifiedToken {
   readonly header: JWTHeaderParameters
   readonly payload: JWTPayload
