@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { AccessTokenClaims } from '../auth.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import { UnavailableError } from '../errors.ts'
 import { emitterOf, lendEvents, type RevocationsEvent } from '../events.ts'
 import { assertOptions, readNumber, readString } from '../options.ts'
+import { closedError } from './copy-state.ts'
 import { Denylist } from './denylist.ts'
 import { expiryMarginMs, isRevoked, type Revocation, type RevocationVerdict } from './revocation.ts'
 import {
@@ -100,7 +100,7 @@ export function createMemoryRevocations(
   let applied = 0
 
   function assertOpen(): void {
-    if (closed) throw new UnavailableError('revocations', 'These revocations were closed')
+    if (closed) throw closedError()
   }
 
   /** An earlier kick-out that lasts as long as a new one would. */

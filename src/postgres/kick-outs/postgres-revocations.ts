@@ -1,13 +1,7 @@
 import type { AccessTokenClaims } from '../../auth.ts'
 import { type Clock, systemClock } from '../../clock.ts'
-import { UnavailableError } from '../../errors.ts'
-import {
-  emitterOf,
-  type EventSource,
-  lendEvents,
-  type RevocationsEvent,
-  type RevocationsState,
-} from '../../events.ts'
+import { emitterOf, type EventSource, lendEvents, type RevocationsEvent } from '../../events.ts'
+import { closedError, CopyState, type StateReport } from '../../revocation/copy-state.ts'
 import { Denylist } from '../../revocation/denylist.ts'
 import { Republisher } from '../../revocation/republisher.ts'
 import {
@@ -59,10 +53,8 @@ export class PostgresRevocations implements AuditedRevocations {
   readonly #denylist: Denylist
   readonly #republisher: Republisher
   readonly #listeners = new Set<(revocation: Revocation) => void>()
-  readonly #waiters = new Set<(error?: Error) => void>()
+  readonly #state: CopyState
   readonly #reader: Reader
-  #reported: RevocationsState = 'starting'
-  #failure: unknown
   #isServer = false
   #closed = false
   #head: Head | undefined
@@ -72,6 +64,12 @@ export class PostgresRevocations implements AuditedRevocations {
     this.#deps = deps
     this.#emit = emitterOf(settings.onEvent)
     lendEvents(this, this.#emit)
+    this.#state = new CopyState({
+      emit: this.#emit,
+      report: () => this.#report(),
+      describeFailure,
+      isUnfit,
+    })
     this.#log = deps.log ?? new RevocationLog(deps.commands, settings)
     this.#history = new History(deps.commands, settings)
     this.#lookup = new Lookup(deps.commands, settings.lookupTimeoutMs)
@@ -148,26 +146,21 @@ export class PostgresRevocations implements AuditedRevocations {
 
   status(): RevocationsStatus {
     this.#denylist.tidy()
-    const { state, stalenessMs } = this.#noteState()
+    const { state, stalenessMs } = this.#state.note()
     return { state, stalenessMs, entries: this.#denylist.size }
   }
 
   async ready(): Promise<void> {
     if (this.#closed) throw closedError()
     this.#start()
-    if (isUnfit(this.#failure)) throw new Error(describeFailure(this.#failure))
-    if (this.#report().state !== 'starting') return
-    await new Promise<void>((resolve, reject) => {
-      this.#waiters.add((error) => (error ? reject(error) : resolve()))
-    })
+    await this.#state.started()
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#republisher.close()
-    this.#noteState()
-    this.#settle(closedError())
+    this.#state.close()
     this.#listeners.clear()
     await this.#reader.close()
     if (!this.#deps.log) this.#deps.commands.close()
@@ -188,42 +181,25 @@ export class PostgresRevocations implements AuditedRevocations {
   /** The copy does not prove that this token is not revoked. */
   #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
     this.#start()
-    const { state, stalenessMs } = this.#noteState()
-    if (isUnfit(this.#failure))
-      throw toUnavailable('revocations', 'PostgreSQL cannot be used', this.#failure)
-    if (state === 'starting') throw this.#unavailable('The revocations are not loaded yet')
+    const { state, stalenessMs } = this.#state.note()
+    const { unfit } = this.#state
+    if (unfit !== undefined) throw toUnavailable('revocations', 'PostgreSQL cannot be used', unfit)
+    if (state === 'starting') throw this.#state.unavailable('The revocations are not loaded yet')
     switch (this.#settings.whenStale) {
       case 'lookup':
         return this.#lookup.check(claims)
       case 'reject':
-        throw this.#unavailable(`The copy of the revocations is ${Math.round(stalenessMs)} ms old`)
+        throw this.#state.unavailable(
+          `The copy of the revocations is ${Math.round(stalenessMs)} ms old`,
+        )
       case 'accept':
         return notRevoked
     }
   }
 
-  #unavailable(what: string): UnavailableError {
-    const why = this.#failure === undefined ? '' : `: ${describeFailure(this.#failure)}`
-    return new UnavailableError('revocations', what + why)
-  }
-
-  #report(): { state: RevocationsState; stalenessMs: number } {
+  #report(): StateReport {
     if (this.#closed) return { state: 'closed', stalenessMs: Number.POSITIVE_INFINITY }
     return this.#reader.freshness()
-  }
-
-  /** Reports the state, and emits an event where it has changed. */
-  #noteState(): { state: RevocationsState; stalenessMs: number } {
-    const report = this.#report()
-    const { state: to, stalenessMs: ageMs } = report
-    const from = this.#reported
-    if (from === to) return report
-    this.#reported = to
-    const message = this.#failure === undefined ? undefined : describeFailure(this.#failure)
-    const stalenessMs = to === 'closed' ? 0 : ageMs
-    const why = message !== undefined && { message }
-    this.#emit({ type: 'revocations.state', from, to, stalenessMs, ...why })
-    return report
   }
 
   /** Makes this process a resource server: from now on kick-outs wait for its confirmation. */
@@ -245,27 +221,11 @@ export class PostgresRevocations implements AuditedRevocations {
         this.enforce(revocation, remainingMs, isConfirmed),
       onState: ({ epoch, seq }) => {
         if (epoch !== undefined) this.#lookup.note(epoch, seq)
-        if (this.#report().state === 'live') this.#failure = undefined
-        if (this.#noteState().state !== 'starting') this.#settle()
+        this.#state.progressed()
       },
       onGap: (cause) => this.#emit({ type: 'revocations.gap', partition: 0, reason: cause }),
       onLoaded: (sinceMs) => this.#republisher.begin(0, sinceMs),
-      onFailure: (error) => this.#onFailure(error),
+      onFailure: (error) => this.#state.failed(error),
     })
   }
-
-  #onFailure(error: unknown): void {
-    this.#failure = error
-    this.#noteState()
-    if (isUnfit(error)) this.#settle(new Error(describeFailure(error)))
-  }
-
-  #settle(error?: Error): void {
-    for (const waiter of this.#waiters) waiter(error)
-    this.#waiters.clear()
-  }
-}
-
-function closedError(): UnavailableError {
-  return new UnavailableError('revocations', 'These revocations were closed')
 }

@@ -1,13 +1,7 @@
 import type { AccessTokenClaims } from '../../auth.ts'
 import { type Clock, systemClock } from '../../clock.ts'
-import { UnavailableError } from '../../errors.ts'
-import {
-  emitterOf,
-  type EventSource,
-  lendEvents,
-  type RevocationsEvent,
-  type RevocationsState,
-} from '../../events.ts'
+import { emitterOf, type EventSource, lendEvents, type RevocationsEvent } from '../../events.ts'
+import { closedError, CopyState, type StateReport } from '../../revocation/copy-state.ts'
 import { Denylist } from '../../revocation/denylist.ts'
 import type { PartitionState } from '../../revocation/freshness.ts'
 import { Republisher } from '../../revocation/republisher.ts'
@@ -60,10 +54,8 @@ export class RedisRevocations implements AuditedRevocations {
   readonly #denylist: Denylist
   readonly #republisher: Republisher
   readonly #listeners = new Set<(revocation: Revocation) => void>()
-  readonly #waiters = new Set<(error?: Error) => void>()
+  readonly #state: CopyState
   readonly #copy: LogCopy
-  #reported: RevocationsState = 'starting'
-  #failure: unknown
   #isServer = false
   /** Resolves when the copy is complete, and after `startPatienceMs` at the latest. */
   #startedWithin: Promise<void> | undefined
@@ -82,6 +74,12 @@ export class RedisRevocations implements AuditedRevocations {
     this.#clock = options.clock ?? systemClock
     this.#emit = emitterOf(settings.onEvent)
     lendEvents(this, this.#emit)
+    this.#state = new CopyState({
+      emit: this.#emit,
+      report: () => this.#report(),
+      describeFailure,
+      isUnfit,
+    })
     this.#log = options.log ?? new RevocationLog(connection, settings)
     this.#history = new History(connection, this.#log)
     const isFollowed = settings.mode === 'replica'
@@ -174,7 +172,7 @@ export class RedisRevocations implements AuditedRevocations {
 
   status(): RevocationsStatus {
     this.#denylist.tidy()
-    const { state, stalenessMs } = this.#noteState()
+    const { state, stalenessMs } = this.#state.note()
     return { state, stalenessMs, entries: this.#denylist.size }
   }
 
@@ -185,19 +183,14 @@ export class RedisRevocations implements AuditedRevocations {
       return
     }
     this.#start()
-    if (isUnfit(this.#failure)) throw new Error(describeFailure(this.#failure))
-    if (this.#report().state !== 'starting') return
-    await new Promise<void>((resolve, reject) => {
-      this.#waiters.add((error) => (error ? reject(error) : resolve()))
-    })
+    await this.#state.started()
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#republisher.close()
-    this.#noteState()
-    this.#settle(closedError())
+    this.#state.close()
     this.#listeners.clear()
     await this.#copy.close()
     if (this.#ownsConnection) await this.#connection.close()
@@ -218,9 +211,9 @@ export class RedisRevocations implements AuditedRevocations {
   /** The copy does not prove that this token is not revoked. */
   #checkUnproved(claims: AccessTokenClaims): RevocationVerdict | Promise<RevocationVerdict> {
     this.#start()
-    const { state, stalenessMs } = this.#noteState()
-    if (isUnfit(this.#failure))
-      throw toUnavailable('revocations', 'Redis cannot be used', this.#failure)
+    const { state, stalenessMs } = this.#state.note()
+    const { unfit } = this.#state
+    if (unfit !== undefined) throw toUnavailable('revocations', 'Redis cannot be used', unfit)
     // On a Cluster one primary that does not answer makes the copy as a whole stale, but concerns a part of the tokens only.
     if (this.#log.partitions.length > 1 && this.#copy.isFreshIn(this.#log.partitionsOf(claims)))
       return notRevoked
@@ -229,7 +222,9 @@ export class RedisRevocations implements AuditedRevocations {
       case 'lookup':
         return this.#lookup.check(claims)
       case 'reject':
-        throw this.#unavailable(`The copy of the revocations is ${Math.round(stalenessMs)} ms old`)
+        throw this.#state.unavailable(
+          `The copy of the revocations is ${Math.round(stalenessMs)} ms old`,
+        )
       case 'accept':
         return notRevoked
     }
@@ -240,10 +235,11 @@ export class RedisRevocations implements AuditedRevocations {
     this.#startedWithin ??= new Promise((resolve) => {
       const timer = setTimeout(resolve, startPatienceMs)
       timer.unref()
-      this.#waiters.add(() => {
+      const settle = (): void => {
         clearTimeout(timer)
         resolve()
-      })
+      }
+      this.#state.started().then(settle, settle)
     })
     if (this.#settings.whenStale === 'lookup') {
       const verdict = await this.#lookup.check(claims).catch(() => undefined)
@@ -251,32 +247,13 @@ export class RedisRevocations implements AuditedRevocations {
     }
     await this.#startedWithin
     if (this.#report().state !== 'starting') return this.check(claims)
-    throw this.#unavailable('The revocations are not loaded yet')
+    throw this.#state.unavailable('The revocations are not loaded yet')
   }
 
-  #unavailable(what: string): UnavailableError {
-    const why = this.#failure === undefined ? '' : `: ${describeFailure(this.#failure)}`
-    return new UnavailableError('revocations', what + why)
-  }
-
-  #report(): { state: RevocationsState; stalenessMs: number } {
+  #report(): StateReport {
     if (this.#closed) return { state: 'closed', stalenessMs: Number.POSITIVE_INFINITY }
     if (this.#settings.mode === 'lookup') return { state: 'live', stalenessMs: 0 }
     return this.#copy.freshness()
-  }
-
-  /** Reports the state, and emits an event where it has changed. */
-  #noteState(): { state: RevocationsState; stalenessMs: number } {
-    const report = this.#report()
-    const { state: to, stalenessMs: ageMs } = report
-    const from = this.#reported
-    if (from === to) return report
-    this.#reported = to
-    const message = this.#failure === undefined ? undefined : describeFailure(this.#failure)
-    const stalenessMs = to === 'closed' ? 0 : ageMs
-    const why = message !== undefined && { message }
-    this.#emit({ type: 'revocations.state', from, to, stalenessMs, ...why })
-    return report
   }
 
   /** Makes this process a resource server: from now on kick-outs wait for its confirmation. */
@@ -308,7 +285,7 @@ export class RedisRevocations implements AuditedRevocations {
         this.#emit({ type: 'revocations.gap', partition, reason: cause })
       },
       onLoaded: (partition, sinceMs) => this.#republisher.begin(partition, sinceMs),
-      onFailure: (error) => this.#onFailure(error),
+      onFailure: (error) => this.#state.failed(error),
     })
   }
 
@@ -318,23 +295,6 @@ export class RedisRevocations implements AuditedRevocations {
       const { now = 0, createdAt = 0 } = this.#heads.get(partition) ?? {}
       this.#lookup.noteEpoch(partition, epoch, now - createdAt)
     }
-    if (this.#report().state === 'live') this.#failure = undefined
-    const { state } = this.#noteState()
-    if (state !== 'starting') this.#settle()
+    this.#state.progressed()
   }
-
-  #onFailure(error: unknown): void {
-    this.#failure = error
-    this.#noteState()
-    if (isUnfit(error)) this.#settle(new Error(describeFailure(error)))
-  }
-
-  #settle(error?: Error): void {
-    for (const waiter of this.#waiters) waiter(error)
-    this.#waiters.clear()
-  }
-}
-
-function closedError(): UnavailableError {
-  return new UnavailableError('revocations', 'These revocations were closed')
 }
