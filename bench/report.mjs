@@ -129,8 +129,12 @@ const sections = {
       size.checkMicros.toFixed(2),
       size.heapMegabytes.toFixed(0),
       size.rssMegabytes.toFixed(0),
+      count(size.redisBytes),
     ])
-    const columns = ['live revocations', '`check()` per second', 'us each', 'heap, MB', 'RSS, MB']
+    const columns = [
+      ...['live revocations', '`check()` per second', 'us each', 'heap, MB', 'RSS, MB'],
+      'bytes each in Redis',
+    ]
     return `## \`check()\` on a replica\n\n${table(columns, rows)}`
   },
   boot(sizes) {

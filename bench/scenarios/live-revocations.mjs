@@ -2,6 +2,13 @@ import { launch } from '../processes/launch.mjs'
 import { startOwnRedis } from '../processes/redis.mjs'
 import { audience, issuer, makeKey, scope } from '../tokens.mjs'
 
+async function datasetBytes(redis) {
+  const client = redis.client()
+  const [, bytes] = /used_memory_dataset:(\d+)/.exec(await client.info('memory'))
+  client.disconnect()
+  return Number(bytes)
+}
+
 /** Fills one Redis more and more, and at each size starts a replica that `measure` looks at. */
 export async function withLiveRevocations({ liveRevocations, log }, measure) {
   const redis = await startOwnRedis()
@@ -20,7 +27,7 @@ export async function withLiveRevocations({ liveRevocations, log }, measure) {
         nodeArgs: ['--expose-gc'],
       })
       if (replica.entries !== entries) throw new Error(`the replica has ${replica.entries}`)
-      results.push(await measure(replica, entries))
+      results.push(await measure(replica, entries, (await datasetBytes(redis)) / entries))
       await replica.stop()
     }
     return results
