@@ -22,7 +22,7 @@ async function kickOut(kit: Kit, body: unknown, headers: Sent['headers']): Promi
 }
 
 describe('who may', () => {
-  test.each(paths)('A01 nobody without a token: %s %s', async (method, path) => {
+  test.each(paths)('A01 no one without a token: %s %s', async (method, path) => {
     const kit = await createKit()
     const answer = await send(`${kit.url}/admin${path}`, { method })
     expect([answer.status, answer.json.error]).toEqual([401, 'missing_token'])
@@ -65,7 +65,7 @@ describe('who may', () => {
     )
   })
 
-  test('A01 nobody at all where no requireAuth stands in front, whatever req.auth says: 500 that says so', async () => {
+  test('A01 no one at all where no requireAuth stands in front, whatever req.auth says: 500 that says so', async () => {
     const app = express()
     app.use((req, _res, next) => {
       Object.assign(req, { auth: { scopes: ['sessions:admin'], payload: {}, subject: 'me' } })
@@ -79,7 +79,7 @@ describe('who may', () => {
     expect((await send(`${server.url}/servers`)).status).toBe(500)
   })
 
-  test('A01 nobody without a token where the guard in front is optional', async () => {
+  test('A01 no one without a token where the guard in front is optional', async () => {
     const issuer = createTestIssuer()
     const app = express()
     app.use(

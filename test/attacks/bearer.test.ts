@@ -245,7 +245,7 @@ describe.each(expressVersions)('bearer extraction over raw sockets on %s (1.2)',
   })
 })
 
-test('B12 leaves an upgrade to whoever handles it: no handler, no WebSocket', async () => {
+test('B12 leaves an upgrade to its handler: no handler, no WebSocket', async () => {
   const server = createServer(makeApp(express))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

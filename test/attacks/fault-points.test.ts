@@ -14,7 +14,7 @@ import { type RedisServer, startRedis } from '../support/redis-server.ts'
 
 /*
  * Q27 Every command that refresh, revoke and kick-out send to Redis fails once in each way it can: before it was executed,
- * after it was executed, and with its answer lost. Whatever happens, nothing half-done lets anybody in, our failure is a
+ * after it was executed, and with its answer lost. Whatever happens, nothing half-done lets anyone in, our failure is a
  * 503, and the same request succeeds when it is repeated.
  */
 

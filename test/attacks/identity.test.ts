@@ -22,7 +22,7 @@ describe('identities in memory (1.9)', () => {
     }
   })
 
-  test('I02 A08 the same id of another issuer, level or split is somebody else', async () => {
+  test('I02 A08 the same id of another issuer, level or split names another target', async () => {
     const revocations = memoryRevocations()
     const claims = {
       aud: 'x',

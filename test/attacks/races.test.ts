@@ -41,7 +41,7 @@ describe('the memory store decides and writes in one step', () => {
     idleTtlMs: 1e6,
   }
 
-  test('R1 a rotation is done when the call returns, before anybody awaits it', async () => {
+  test('R1 a rotation is done when the call returns, before it is awaited', async () => {
     await store.start(session)
     const first = store.rotate({ ...rotation, counter: 0 })
     const second = store.rotate({ ...rotation, counter: 0 })

@@ -89,7 +89,7 @@ test('I02 a client and an issuer cannot be shifted into one another', async () =
   expect(await store.find(sessionId)).toBeUndefined()
 })
 
-test('I03 glob characters match nobody else', async () => {
+test('I03 glob characters match no other user', async () => {
   for (const id of ['*', '?', '[a-z]*', 'user-?', 'user-[0-9]', 'user-*']) {
     await kickOut({ subject: id })
     expect(await isOut({ sub: id })).toBe(true)

@@ -147,7 +147,7 @@ describe('one lineage', () => {
   })
 })
 
-describe('tokens that nobody made', () => {
+describe('tokens that were never issued', () => {
   test('RT06 refuses forged and mangled tokens without asking the store', async () => {
     const clock = new FakeClock()
     const store = countingStore(new MemorySessionStore({}, clock))

@@ -150,7 +150,7 @@ describe('what can', () => {
     ])
   })
 
-  test('V07 a revoked access token stays out for as long as anybody may accept it', async () => {
+  test('V07 a revoked access token stays out for as long as a server may accept it', async () => {
     const kit = await createKit()
     const { access_token: token } = await kit.startSession()
     await kit.revoke(token)
@@ -176,7 +176,7 @@ describe('what can', () => {
 })
 
 describe('whose token it is', () => {
-  test("V04 another client's token stays as it is, and nobody is told that it exists", async () => {
+  test("V04 another client's token stays as it is, and the answer does not say that it exists", async () => {
     const kit = await createKit({ issuer: { clients } })
     for (const clientId of ['web', 'backend']) {
       const tokens = await kit.startSession({ clientId })
@@ -212,7 +212,7 @@ describe('whose token it is', () => {
     expect(await kit.issuer.listSessions('u1')).toEqual([])
   })
 
-  test('V04 the token of a public client can be revoked by whoever holds it', async () => {
+  test('V04 the token of a public client can be revoked by its holder', async () => {
     const kit = await createKit({ issuer: { clients } })
     for (const fields of [{}, { client_id: 'web' }]) {
       const tokens = await kit.startSession({ clientId: 'web' })
@@ -254,7 +254,7 @@ describe('introspection', () => {
     },
   ]
 
-  test('V10 tells nobody but its clients anything, and of what is not active one thing only', async () => {
+  test('V10 tells only its clients anything, and of what is not active one thing only', async () => {
     const kit = await createKit({
       clock: new FakeClock(Date.now()),
       store: new MemorySessionStore({}, systemClock),

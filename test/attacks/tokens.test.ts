@@ -837,7 +837,7 @@ describe('forged tokens (1.1)', () => {
     await on.guard.close()
   })
 
-  test('T34 decides each time anew: a refused token becomes good when its reason goes', async () => {
+  test('T34 decides each time again: a refused token becomes good when its reason goes', async () => {
     const own = new FakeClock()
     const on = makeGuarded({}, { signer, clock: own })
     const early = on.token({ nbf: own.seconds + 60 })

@@ -63,7 +63,7 @@ async function adminPage(options: BrowserContextOptions = {}): Promise<Page> {
 }
 
 describe('the people', () => {
-  test('are found by a part of their name, and anybody by an exact id', async () => {
+  test('are found by a part of their name, and anyone by an exact id', async () => {
     const page = await adminPage()
     const rows = page.locator('#sessions > li:not(.nested)')
     await page.getByRole('button', { name: 'Kick out Cleo', exact: true }).waitFor()
@@ -107,7 +107,7 @@ describe('the people', () => {
     expect(await ben.getByRole('heading', { name: 'My devices' }).isVisible()).toBe(true)
   })
 
-  test('are not shown to anybody else, whatever the address says', async () => {
+  test('are not shown to anyone else, whatever the address says', async () => {
     const page = await openAs('Ben')
     await page.goto(`${stage.loginUrl}/#admin`)
     await page.reload()
@@ -233,7 +233,7 @@ test.each([320, 390])('%i pixels wide it fits, and a thumb hits everything', asy
   await page.locator('#servers > li').first().waitFor()
   expect(await overflow(page)).toBe(0)
   expect(await smallTargets(page)).toEqual([])
-  // The people come first: nothing has to be scrolled to for kicking somebody out.
+  // The people come first: nothing has to be scrolled to for kicking a user out.
   const button = page.getByRole('button', { name: 'Kick out Ada', exact: true })
   expect((await button.boundingBox())?.y).toBeLessThan(600)
   await press(page, 'Kick out Ben')

@@ -155,7 +155,7 @@ describe('a page of another origin', () => {
     expect(outcome).toBe('kept back')
   })
 
-  test('cannot sign anybody in with a form', async () => {
+  test('cannot sign anyone in with a form', async () => {
     const context = await stage.browser.newContext()
     const foreign = await stage.foreignPage(context, 'localhost')
     const fields = { name: 'ben', password: 'kites and keys' }

@@ -83,7 +83,7 @@ describe('with the keyboard alone', () => {
   const focusedLabel = async (page: Page): Promise<unknown> =>
     page.evaluate(() => document.activeElement?.getAttribute('aria-label'))
 
-  test('signing in, adding a note and kicking somebody out all work', async () => {
+  test('signing in, adding a note and kicking a user out all work', async () => {
     const cleo = await stage.signedIn('Cleo')
     const page = await openPage({})
     await tabTo(page, 'Name')
@@ -115,7 +115,7 @@ describe('with the keyboard alone', () => {
     await page.keyboard.type('left')
     await page.keyboard.press('Enter')
     await cleo.getByText('You have been signed out').waitFor()
-    // The list was drawn anew, and the keyboard is where it was.
+    // The list was redrawn, and the keyboard is where it was.
     await page.locator('#sessions li', { hasText: 'Cleo' }).getByText('Not signed in').waitFor()
     expect(await focusedLabel(page)).toBe('Kick out Cleo')
   })

@@ -61,7 +61,7 @@ test('a reload keeps the session, and the answer of the provider is in no addres
   )
 })
 
-test('an admin here kicks out somebody of there', async () => {
+test('an admin here kicks out a user from there', async () => {
   const emil = await signInByAcme('Emil')
   const ada = await stage.signedIn('Ada')
   await openAdmin(ada)
@@ -69,7 +69,7 @@ test('an admin here kicks out somebody of there', async () => {
   await emil.getByText('An administrator has signed you out').waitFor()
 })
 
-test('somebody who comes back without having been sent is told so', async () => {
+test('a visitor who comes back without having been sent is told so', async () => {
   const page = await stage.browser.newPage()
   await page.goto(`${stage.loginUrl}/?error=access_denied&state=x`)
   await page.getByText('Acme did not sign you in').waitFor()

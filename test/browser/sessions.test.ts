@@ -36,7 +36,7 @@ async function addNote(page: Page, text: string): Promise<void> {
 }
 
 describe('signing in', () => {
-  test('a wrong password is told, and nobody is in', async () => {
+  test('a wrong password is told, and no one is signed in', async () => {
     const page = await stage.browser.newPage()
     await page.goto(stage.loginUrl)
     await page.getByLabel('Name', { exact: true }).fill('ada')
@@ -88,7 +88,7 @@ describe('signing in', () => {
     expect(await page.context().cookies()).toEqual([])
   })
 
-  test('signing in as somebody else in one tab changes the other one too', async () => {
+  test('signing in as another user in one tab changes the other one too', async () => {
     const page = await stage.signedIn('Ben')
     const tab = await page.context().newPage()
     await tab.goto(stage.loginUrl)

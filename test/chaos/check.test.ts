@@ -130,7 +130,7 @@ describe('claim C1: a loss of state', () => {
     expect(claims(...out, wipe, request(25_000))).toEqual(['C1'])
   })
 
-  test('excuses a kick-out that nobody is left to write again', () => {
+  test('excuses a kick-out that no process is left to republish', () => {
     const ended = ['api-1', 'api-2', 'login-1'].flatMap((name) => [
       life(name, 0, 15_005),
       life(name, 15_500),
@@ -215,7 +215,7 @@ describe('claim C4: our failures', () => {
     expect(answer({ hasRetryAfter: true, hasChallenge: true })).toEqual(['C4'])
   })
 
-  test('are never a 401 for somebody who was never kicked out', () => {
+  test('are never a 401 for a user who was never kicked out', () => {
     const refused = request(10_000, { status: 401 })
     expect(claims(token(), away, refused)).toEqual(['C4'])
     expect(claims(token(), away, kickOut(9990, { isAcknowledged: false }), refused)).toEqual([])

@@ -193,7 +193,7 @@ class Checker {
     }
     const token = this.#tokens.get(request.token)
     if (status !== 401 || !token || !this.#isInnocent(token, request)) return
-    this.#report('C4', 'a 401 for somebody who was never kicked out', [
+    this.#report('C4', 'a 401 for a user who was never kicked out', [
       token,
       request,
       ...this.#faultsDuring(token.from, request.to),

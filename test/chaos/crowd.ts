@@ -334,7 +334,7 @@ export class Crowd {
     const isAcknowledged = answer.status === 200
     history.add({ type: 'kick-out', level, target, from, to: answer.endedAt, isAcknowledged })
     if (isAcknowledged) void this.#probe(held)
-    // Whoever was kicked out comes back as somebody else, so that users stay few and their tokens young.
+    // Whoever was kicked out comes back as another user, so that users stay few and their tokens young.
     if (level === 'subject' || level === 'client') {
       this.#users.splice(this.#users.indexOf(user), 1, this.#newUser(false))
     } else if (level === 'session') user.session = undefined

@@ -54,7 +54,7 @@ const expected: Record<keyof typeof faults, Expected> = {
     message: /no persistence/,
     remedy: /CONFIG SET appendonly yes/,
   },
-  'open-to-anybody': {
+  'open-to-anyone': {
     check: 'rights',
     status: 'warn',
     message: /user default needs no password/,

@@ -59,7 +59,7 @@ describe('kick-out on Redis', () => {
     expect(api.retentionSeconds).toBe(7200)
   })
 
-  test('finds out the partitions of servers that wait for a log that nobody has opened', async () => {
+  test('finds out the partitions of servers that wait for a log that was never opened', async () => {
     const { url } = await stage.redis()
     const api = stage.closing(redisRevocations(url, { partitions: 4, issuer: issuerName }))
     await api.ready()
@@ -115,7 +115,7 @@ describe('kick-out on Redis', () => {
     expect(ran.json()).toMatchObject({ servers: 1, confirmed: 0, unconfirmed: [server.serverId] })
   })
 
-  test('warns where nobody follows', async () => {
+  test('warns where no server follows', async () => {
     const { url } = await stage.redis()
     const args = ['kick-out', '--issuer', issuerName, '--subject', 'u1', '--redis', url]
     const first = await runCommand(args)

@@ -20,7 +20,7 @@ export async function elapse(under: PassingTime, ms: number): Promise<void> {
   })
 }
 
-/** Ids that break careless keys: hash tags, separators, globs, prototypes, bytes. Each is somebody else. */
+/** Ids that break careless keys: hash tags, separators, globs, prototypes, bytes. All are different. */
 export const hostileIds: readonly string[] = [
   '}x',
   '{}',

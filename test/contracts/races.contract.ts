@@ -207,7 +207,7 @@ export function describeRaces(name: string, source: RacesSource): void {
       })
     }, 60_000)
 
-    test('R6 login ∥ kick-out: whoever is in is in with both tokens, whoever is out with none', async () => {
+    test('R6 login ∥ kick-out: a user who is in is in with both tokens, one who is out with none', async () => {
       const outcomes = new Set<boolean>()
       await everyInterleaving(atMost(200), async (drive) => {
         const { kit, store } = await makeKit()

@@ -116,7 +116,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
     }
 
     describe('levels', () => {
-      test('revoke nothing until somebody is kicked out', async () => {
+      test('revoke nothing until a user is kicked out', async () => {
         for (const level of levelNames) expect(await isRevoked(levels[level].claims)).toBe(false)
       })
 
@@ -278,7 +278,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         expect(await isRevoked({ sub: 'sub-1' })).toBe(false)
       })
 
-      /** The clock of the store, as a kick-out of somebody else shows it. */
+      /** The clock of the store, as a kick-out of another user shows it. */
       async function storeNow(): Promise<number> {
         return (await kickOut({ session: 'somebody-else' })).at
       }
@@ -302,7 +302,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
     })
 
     describe('targets', () => {
-      test.each(badTargets)('A02 refuses %j and kicks out nobody', async (target, message) => {
+      test.each(badTargets)('A02 refuses %j and kicks out no one', async (target, message) => {
         const attempt = kickOut(target as KickOutTarget)
         await expect(attempt).rejects.toThrow(TypeError)
         await expect(kickOut(target as KickOutTarget)).rejects.toThrow(message)
@@ -419,7 +419,7 @@ export function describeRevocations(name: string, source: RevocationsSource): vo
         expect(found.every((revoked) => revoked)).toBe(true)
       })
 
-      test('stops when told to, and one failing listener concerns nobody else', async () => {
+      test('stops when told to, and one failing listener does not affect the others', async () => {
         const heard: string[] = []
         revocations.onKickOut(() => {
           throw new Error('of the listener')

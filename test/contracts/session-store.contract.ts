@@ -321,7 +321,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         expect(await store.list(issuer, subject)).toEqual([])
       })
 
-      test('does not move the window of the grace when somebody retries within it', async () => {
+      test('does not move the window of the grace when a client retries within it', async () => {
         const session = await start()
         await rotate(session, 0)
         await elapse(under, graceMs * 0.6)
@@ -348,7 +348,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         }
       })
 
-      test('grants nobody a grace of 0', async () => {
+      test('grants no one a grace of 0', async () => {
         const session = await start()
         await rotate(session, 0, { graceMs: 0 })
         expect(await rotate(session, 0, { graceMs: 0 })).toMatchObject({ outcome: 'reused' })
@@ -634,7 +634,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         expect(await isRevoked(staying)).toBe(false)
       })
 
-      test('R7 lets whoever logs in after it in, though it be the same millisecond', async () => {
+      test('R7 lets a user who logs in after it in, though it be the same millisecond', async () => {
         const before = await start()
         await kickOut({ subject })
         const after = await start()
@@ -708,7 +708,7 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         expect(await isRevoked(session)).toBe(false)
       })
 
-      test('of a client ends its sessions, whoever has them, and no others', async () => {
+      test('of a client ends its sessions, whichever users have them, and no others', async () => {
         const sessions = [
           await start({ clientId: 'leaked' }),
           await start({ clientId: 'leaked', subject: `${subject} too` }),

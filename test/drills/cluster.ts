@@ -150,7 +150,7 @@ export const cluster: Drill = {
       return [
         ...figures,
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
         none('503 or no answer outside of the faults', wrong.unavailableWithoutFault.length),
       ]

@@ -105,7 +105,7 @@ export const failover: Drill = {
         { what: `kick-outs confirmed in ${rounds} failovers`, value: confirmed.length, atLeast: 1 },
         none('confirmed kick-outs accepted again', acceptedAgain + acceptedByNewcomer),
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
         none('503 or no answer outside of the failover', wrong.unavailableWithoutFault.length),
         {

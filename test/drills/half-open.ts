@@ -10,7 +10,8 @@ const maxStalenessMs = 2000
 /** Q17: the link to Redis dies without a word, again and again. */
 export const halfOpen: Drill = {
   name: 'half-open',
-  story: 'the link to Redis dies without a word: nobody trusts it for long, and it heals by itself',
+  story:
+    'the link to Redis dies without a word: no server trusts it for long, and it heals by itself',
   async run(effort) {
     const rounds = effort.rounds ?? pick(effort, { quick: 2, usual: 10, full: 20 })
     const redis = await startRedis()
@@ -76,7 +77,7 @@ export const halfOpen: Drill = {
           atMost: 2,
         },
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
         none('503 or no answer outside of the fault', wrong.unavailableWithoutFault.length),
       ]

@@ -76,7 +76,7 @@ async function play(withSentinel: boolean): Promise<Figure[]> {
       { what: `${name}: window without a 200`, value: largest(outages), atMost: 4500, unit: 'ms' },
       none(`${name}: kicked out and let in`, accepted + acceptedAfterReturn),
       none(`${name}: accepted later than allowed`, wrong.acceptedAfterKickOut.length),
-      none(`${name}: 401 for somebody never kicked out`, wrong.refusedInnocent.length),
+      none(`${name}: 401 for a user who was never kicked out`, wrong.refusedInnocent.length),
       { what: `${name}: 503s slower than ${lookupBudgetMs} ms`, value: slow.length },
     ]
   } finally {

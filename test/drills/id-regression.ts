@@ -79,7 +79,7 @@ export const idRegression: Drill = {
         { what: 'kick-outs acknowledged after them', value: acknowledged, atLeast: 1 },
         none('missed', missed),
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
       ]
     } finally {
       await fleet.stop()

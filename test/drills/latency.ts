@@ -67,7 +67,7 @@ export const latency: Drill = {
         },
         { what: 'last server refuses, longest', value: largest(values), atMost: 250, unit: 'ms' },
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
       ]
     } finally {
       await fleet.stop()

@@ -45,7 +45,7 @@ async function loseAndFailOver(
 export const loss: Drill = {
   name: 'loss',
   story:
-    'a failover loses kick-outs: their callers had a 503, and whoever saw them makes them good',
+    'a failover loses kick-outs: their callers had a 503, and servers that saw them republish them',
   async run(effort) {
     const rounds = effort.rounds ?? pick(effort, { quick: 2, usual: 20 })
     const servers = [await startRedis(), await startRedis()]
@@ -95,7 +95,7 @@ export const loss: Drill = {
         { what: 'decisions that had seen them before the failover', value: seen, atLeast: 1 },
         none('let in by a server that had seen the kick-out', forgotten),
         none('let in by a server that booted afterwards', acceptedByNewcomer),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
       ]
     } finally {

@@ -61,7 +61,7 @@ export const outage: Drill = {
         { what: 'of them skipped by the client, which was too slow', value: load.skipped },
         none('answers other than 503', calls.filter(({ status }) => status !== 503).length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         { what: 'time to a 503, p99', value: percentile(took, 0.99), atMost: 250, unit: 'ms' },
         { what: 'time to a 503, longest', value: largest(took), unit: 'ms' },
         { what: 'growth of the heap', value: slots(({ heapMb }) => heapMb), atMost: 3, unit: 'MB' },

@@ -68,7 +68,7 @@ async function play(fleet: Fleet, { name, ms, how }: Pause, requests: number): P
   return [
     none(`${name}: kicked out, and let in after it`, acceptedAfter),
     none(`${name}: no answer`, answers.filter((status) => status === 0).length),
-    { what: `${name}: proved anew after`, value: liveAfterMs, atMost: 2000, unit: 'ms' },
+    { what: `${name}: proved again after`, value: liveAfterMs, atMost: 2000, unit: 'ms' },
   ]
 }
 
@@ -93,7 +93,7 @@ export const pause: Drill = {
       return [
         { what: 'requests judged', value: fleet.history.calls.length },
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
         ...figures,
       ]

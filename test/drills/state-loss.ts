@@ -73,7 +73,7 @@ async function refusesEviction(fleet: Fleet, redis: RedisServer): Promise<Figure
 /** Q19: Redis loses its state, or a part of it. */
 export const stateLoss: Drill = {
   name: 'state-loss',
-  story: 'FLUSHALL, DEL, a foreign trim, an empty primary: nobody who was kicked out gets in again',
+  story: 'FLUSHALL, DEL, a foreign trim, an empty primary: no one who was kicked out gets in again',
   async run(effort) {
     const kicks = pick(effort, { quick: 20, usual: 200 })
     const redis = await startRedis()
@@ -93,7 +93,7 @@ export const stateLoss: Drill = {
       return [
         ...figures,
         none('accepted later than the staleness allowed', wrong.acceptedAfterKickOut.length),
-        none('401 for somebody never kicked out', wrong.refusedInnocent.length),
+        none('401 for a user who was never kicked out', wrong.refusedInnocent.length),
         none('503 with a challenge or without Retry-After', wrong.badUnavailable.length),
       ]
     } finally {

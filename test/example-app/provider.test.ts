@@ -39,7 +39,7 @@ async function finish(answer: unknown, by = browser): Promise<Response> {
 }
 
 describe('coming back from the provider', () => {
-  test('begins a session of somebody who is nobody of ours, with the cookie of any sign-in', async () => {
+  test('begins a session of a user who is unknown here, with the cookie of any sign-in', async () => {
     const answer = await finish(await comeBack('emil'))
     expect(answer.status).toBe(200)
     expect(answer.headers.getSetCookie().join()).toMatch(/refresh_token_\d+=[^;]+; .*HttpOnly/)
@@ -120,7 +120,7 @@ test('while the provider is away, signing in by it is 503', async () => {
 })
 
 describe('a logout token', () => {
-  test('that is none is 400, and nobody is out', async () => {
+  test('that is none is 400, and no one is out', async () => {
     const answer = await fetch(`${servers.loginUrl}/backchannel-logout`, {
       method: 'POST',
       body: new URLSearchParams({ logout_token: 'a.b.c' }),

@@ -60,7 +60,7 @@ describe('the login service', () => {
 
   test.each([
     ['a wrong password', { name: 'ada', password: 'guess' }, 401],
-    ['a name that nobody has', { name: 'nobody', password: 'guess' }, 401],
+    ['an unknown name', { name: 'nobody', password: 'guess' }, 401],
     ['no password', { name: 'ada' }, 400],
     ['a list for a name', { name: ['ada'], password: 'analytical engine' }, 400],
   ])('refuses %s', async (_what, body, status) => {
@@ -78,7 +78,7 @@ describe('the login service', () => {
     expect(answer.headers.getSetCookie()).toEqual([expect.stringMatching(/HttpOnly; SameSite=Strict/)])
   }) // prettier-ignore
 
-  test('lists my own devices, and signs out none of anybody else', async () => {
+  test('lists my own devices, and signs out none of anyone else', async () => {
     const [ben, cleo] = [await signIn('ben'), await signIn('cleo')]
     const list = await fetch(`${servers.loginUrl}/me/sessions`, { headers: bearer(ben) })
     const { sessions } = (await list.json()) as { sessions: { session_id: string }[] }
@@ -107,7 +107,7 @@ describe('what ended a session', () => {
     return ((await answer.json()) as { reason?: unknown }).reason
   }
 
-  test('is told to whoever knows its id, before the kick-out has answered too', async () => {
+  test('is told to a client that knows its id, before the kick-out has answered too', async () => {
     const ben = await signIn('ben')
     const early = reasonOf(ben.sessionId)
     await servers.issuer.kickOut({ subject: 'ben' })
@@ -220,7 +220,7 @@ describe('the WebSocket of the API', () => {
     expect([code, reason.toString()]).toEqual([1008, 'insufficient_scope'])
   })
 
-  test('goes on with a refreshed token, and not with one of somebody else', async () => {
+  test('goes on with a refreshed token, and not with one of another user', async () => {
     const cleo = await signIn('cleo')
     const socket = connect(cleo.accessToken)
     await messageOf(socket)
@@ -268,7 +268,7 @@ describe('the thief', () => {
     expect(victim.status).toBe(401)
   })
 
-  test('steals nothing from somebody who is not signed in', async () => {
+  test('steals nothing from a visitor who is not signed in', async () => {
     const { cookie } = await signIn('ben')
     const theft = await post(`${servers.loginUrl}/demo/thief`, {}, { Cookie: cookie })
     expect(theft.status).toBe(401)

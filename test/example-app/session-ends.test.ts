@@ -4,7 +4,7 @@ import { SessionEnds } from '../../example-app/session-ends.ts'
 const ended = (sessionId: string, reason: 'kicked_out' | 'logout') =>
   ({ type: 'session.ended', at: Date.now(), sessionId, reason }) as const
 
-test('whoever asks before the event comes is told when it comes', async () => {
+test('a client that asks before the event comes is told when it comes', async () => {
   const ends = new SessionEnds()
   const [early, other] = [ends.reasonOf('s1'), ends.reasonOf('s2')]
   ends.onEvent(ended('s1', 'kicked_out'))

@@ -104,7 +104,7 @@ describe('a public client', () => {
     }
   })
 
-  test('without a list is whoever it says, and still bound to its own sessions', async () => {
+  test('without a list is the client that it says, and still bound to its own sessions', async () => {
     const kit = await createKit()
     const { refresh_token: token } = await kit.startSession({ clientId: 'web' })
     expect((await kit.refresh(token, { client_id: 'other' })).json.error).toBe('invalid_grant')
@@ -115,7 +115,7 @@ describe('a public client', () => {
 })
 
 describe('a list of clients', () => {
-  test('asks nobody about a session that has none, or that is over', async () => {
+  test('does not ask about a session that has none, or that is over', async () => {
     const kit = await createKit({ issuer: { clients } })
     const { refresh_token: token } = await kit.startSession()
     const refreshed = await kit.refresh(token)

@@ -37,7 +37,7 @@ async function newToken(kit: Kit): Promise<{ kid: string | undefined; token: str
 }
 
 test.each(['ES256', 'RS256', 'EdDSA'])(
-  'a new %s key is published at once and signs once everybody can know it; nobody is thrown out',
+  'a new %s key is published at once and signs once everybody can know it; no one is thrown out',
   async (algorithm) => {
     const kit = await createKit({ clock })
     const [oldKid = ''] = await publishedBy(kit)

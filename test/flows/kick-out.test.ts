@@ -76,7 +76,7 @@ test('a leaked client is out, with every session that it has', async () => {
   expect((await kit.call(later.access_token)).status).toBe(200)
 })
 
-test('after an incident everyone is out, and whoever logs in from the next second on is in', async () => {
+test('after an incident everyone is out, and a user who logs in from the next second on is in', async () => {
   const kit = await createKit()
   const before = await kit.startSession()
   await kit.issuer.kickOut({ everyone: true })

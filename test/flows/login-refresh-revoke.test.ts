@@ -6,7 +6,7 @@ import { postForm, postJson, send } from '../support/http-client.ts'
 closeKitsAfterEach()
 
 describe.each(expressVersions)('on %s', (_name, express) => {
-  test('somebody logs in, calls the API, refreshes, logs out, and is out', async () => {
+  test('a user logs in, calls the API, refreshes, logs out, and is out', async () => {
     const kit = await createKit({ express })
     const login = await postJson(`${kit.url}/login`, {
       subject: 'u1',

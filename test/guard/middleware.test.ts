@@ -198,7 +198,7 @@ describe('requireAuth', () => {
     }
   })
 
-  test('a foreign check that answers nonsense lets nobody in', async () => {
+  test('a foreign check that answers nonsense lets no one in', async () => {
     const signer = makeSigner('ES256')
     const thenable = (verdict: unknown) => ({
       then: (resolve: (value: unknown) => void) => {
@@ -229,7 +229,7 @@ describe('requireAuth', () => {
     }
   })
 
-  test('a response that somebody answered meanwhile ends in next(error), not in a crash', async () => {
+  test('a response that was answered in between ends in next(error), not in a crash', async () => {
     const guarded = makeGuarded()
     const sent = {
       headersSent: true,

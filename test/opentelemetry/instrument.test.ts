@@ -312,7 +312,7 @@ test('every metric of the contract is there, with its unit, and no other', async
   for (const secret of ['u1', sid, token]) expect(text).not.toContain(secret)
 })
 
-test('nothing is observed and nobody listens after it was stopped', async () => {
+test('nothing is observed and there are no listeners after it was stopped', async () => {
   const revocations = memoryRevocations({ issuer: 'https://issuer.test' })
   const guard = requireAuth({ ...createTestIssuer().options, revocations })
   stops.push(async () => guard.close())

@@ -222,7 +222,7 @@ const disk = mountSmallDisk(220)
   }, 120_000)
 })
 
-test('a primary that is killed under load, and its standby promoted: nobody comes back', async () => {
+test('a primary that is killed under load, and its standby promoted: no one comes back', async () => {
   const primary = await PostgresServer.start({ settings: ['fsync=on'] })
   const schema = await makeSchema(primary, 'failover')
   const standby = await primary.startStandby()

@@ -89,7 +89,7 @@ test('I10 the users suffice for a resource server and an issuer, at every level'
   })
 })
 
-test('I10 the user of a resource server cannot kick anybody out', async () => {
+test('I10 the user of a resource server cannot kick anyone out', async () => {
   const api = opening(
     redisRevocations(as('kickout-api'), { issuer: issuerName, prefix: 'kickout:other' }),
   )

@@ -122,7 +122,7 @@ test('A2 a user without CLUSTER INFO is enough, and one without CLUSTER SLOTS is
   }
 })
 
-test('F18 a master that dies: others go on, nobody is let in, and live again within 3 s of the promotion', async () => {
+test('F18 a master that dies: others go on, no one is let in, and live again within 3 s of the promotion', async () => {
   const keys = new Keys({ keyPrefix: '', prefix: 'kickout', partitions } as never)
   const subjects = Array.from({ length: 40 }, (_, index) => `user ${index}`)
   for (const subject of subjects.slice(0, 20)) await writer.kickOut({ subject })

@@ -110,7 +110,7 @@ test('N02 the reply of a kick-out is lost: 503, and repeating it is safe', async
   expect((await node.revocations.listKickOuts({ limit: 10 })).kickOuts).toHaveLength(3)
 })
 
-test('N03 replies that are cut off or spoilt: the connection is made anew and nothing is half applied', async () => {
+test('N03 replies that are cut off or spoilt: the connection is made again and nothing is half applied', async () => {
   const { server, proxy } = await startBehindProxy()
   const node = await startReadyNode(cleanup, proxy, { maxStalenessMs: 5_000 })
   const writer = startNode(cleanup, server)

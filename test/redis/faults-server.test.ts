@@ -68,7 +68,7 @@ test('D05 a slow server is live as long as it can be, and after that every answe
   expect(await node.ask('u1')).toMatchObject({ status: 200 })
 }, 20_000)
 
-test('D06 a server busy with somebody’s endless script: 503 in time, nobody’s script is killed, live again', async () => {
+test('D06 a server busy with another program’s endless script: 503 in time, the script is not killed, live again', async () => {
   const { admin, server } = await start()
   await admin.config('SET', 'busy-reply-threshold', '20')
   const node = await startReadyNode(cleanup, server)

@@ -23,7 +23,7 @@ async function openConnection(port: number): Promise<{ socket: Socket; answer: P
   return { socket, answer }
 }
 
-test('S1 N08 a resource server that stood still for twice maxStalenessMs lets nobody in who was kicked out meanwhile', async () => {
+test('S1 N08 a resource server that stood still for twice maxStalenessMs lets no one in who was kicked out meanwhile', async () => {
   const { server } = await start()
   const worker = await Worker.start('./resource-server.ts', {
     redis: { kind: 'single', host: server.host, port: server.port },

@@ -89,7 +89,7 @@ test('a server that boots from a replica that lags is not ready before it has ca
   expect(await node.ask('u1')).toMatchObject({ status: 401 })
 }, 40_000)
 
-test('a replica that was emptied makes nobody valid, and begins no new epoch', async () => {
+test('a replica that was emptied makes no token valid, and begins no new epoch', async () => {
   const { server, admin, replica } = await startWithReplica()
   const writer = await startReadyNode(servers, server)
   await writer.kickOut('u1')

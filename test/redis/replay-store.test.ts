@@ -46,7 +46,7 @@ describe('redisReplayStore', () => {
     expect(await store.claim('a', 'id', 200)).toBe(true)
   })
 
-  test('it remembers since it was first used, and anew since the moment that its keys were lost', async () => {
+  test('it remembers since it was first used, and again since the moment that its keys were lost', async () => {
     const prefix = redis.uniquePrefix()
     const store = makeStore(redis.server, prefix)
     const before = Date.now()

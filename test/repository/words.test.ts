@@ -9,7 +9,7 @@ import { describe, expect, test } from '@jest/globals'
 const vague = /\b(?:whoever|nobody|somebody|someone|anybody|anew|told again)\b/i
 
 const root = join(import.meta.dirname, '../..')
-const folders = ['src', 'example-app', 'scripts', 'bench']
+const folders = ['src', 'example-app', 'scripts', 'bench', 'docs']
 
 function findings(path: string, text: string): string[] {
   return text

@@ -339,7 +339,7 @@ describe('a log that was never opened', () => {
     expect(look([0, 400, 800]).proof).toEqual(at(800))
   })
 
-  test('counts as absent anew where nobody looked for long: it may have been opened and lost meanwhile', () => {
+  test('counts as absent again where it was not read for long: it may have been opened and lost meanwhile', () => {
     const before = look([0, 400, 800])
     const woken = look([60_000], nothing, before)
     expect(woken.proof).toEqual(at(800))

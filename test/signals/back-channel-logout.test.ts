@@ -192,7 +192,7 @@ describe('a logout token', () => {
     ['just past its age', { iat: seconds() - 306 }],
     ['just too far in the future', { iat: seconds() + 10 }],
   ]
-  test.each(bad)('O01 %s is 400, and kicks out nobody', async (_name, claims, header = {}) => {
+  test.each(bad)('O01 %s is 400, and kicks out no one', async (_name, claims, header = {}) => {
     const at = await receiving()
     const answer = await deliver(at, await makeToken(claims, header))
     expect([answer.status, answer.json.error]).toEqual([400, 'invalid_request'])
@@ -395,7 +395,7 @@ describe('a jti that was seen', () => {
   })
 })
 
-test('O04 a flood of 10 000 unsigned logout tokens fetches no key, verifies nothing and kicks out nobody', async () => {
+test('O04 a flood of 10 000 unsigned logout tokens fetches no key, verifies nothing and kicks out no one', async () => {
   let fetches = 0
   const keys = await listen((_req, res) => {
     fetches++

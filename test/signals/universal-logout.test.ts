@@ -196,7 +196,7 @@ describe('a request as Okta sends it', () => {
     expect((await deliver(at, '[1', undefined)).status).toBe(400)
   })
 
-  test('O12 is 403 where the sender may not, and 404 where nobody is found', async () => {
+  test('O12 is 403 where the sender may not, and 404 where no user is found', async () => {
     const named: string[] = []
     const refused = await receiving(
       {},
@@ -267,7 +267,7 @@ describe('a jti', () => {
   })
 })
 
-describe('O09 401, and nobody is kicked out:', () => {
+describe('O09 401, and no one is kicked out:', () => {
   test.each<[string, Record<string, unknown>, object?]>([
     ['another sender', { iss: 'https://evil.example.com' }],
     ['no sender', { iss: undefined }],
@@ -297,7 +297,7 @@ describe('O09 401, and nobody is kicked out:', () => {
     expect(at.events).toMatchObject([{ type: 'signal.rejected' }])
   })
 
-  test('a signature of somebody else, none, or another scheme', async () => {
+  test('a signature of another user, none, or another scheme', async () => {
     const at = await receiving()
     const good = await assertion()
     const [head, body = '', signature = ''] = good.split('.')
@@ -326,7 +326,7 @@ describe('O09 401, and nobody is kicked out:', () => {
   })
 })
 
-describe('O11 400, and nobody is kicked out:', () => {
+describe('O11 400, and no one is kicked out:', () => {
   test.each<[string, unknown]>([
     ['no body', ''],
     ['no JSON', '{'],

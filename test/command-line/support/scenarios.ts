@@ -134,7 +134,7 @@ export const faults = {
     await redis.client().config('SET', 'appendonly', 'no')
     return asAdmin(redis)
   }),
-  'open-to-anybody': broken(async (redis) => asAdmin(redis)),
+  'open-to-anyone': broken(async (redis) => asAdmin(redis)),
   replica: broken(async (redis, stage) => {
     const replica = await stage.redis('--replicaof', `127.0.0.1 ${redis.port}`)
     const client = replica.client()

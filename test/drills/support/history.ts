@@ -80,7 +80,7 @@ export class History {
     }
   }
 
-  /** The longest stretch without a 200 for somebody never kicked out, per server, since a moment. */
+  /** The longest stretch without a 200 for a user who was never kicked out, per server, since a moment. */
   longestOutage(since: number, server: number): number {
     let last = since
     let longest = 0

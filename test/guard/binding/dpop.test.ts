@@ -236,7 +236,7 @@ describe('a guard with dpop', () => {
     expect(factsOf(await call(headers, '/twice'))).toEqual(invalidProof)
   })
 
-  test('two keys may use the same jti: nobody spends the proof of another', async () => {
+  test('two keys may use the same jti: none spends the proof of the other', async () => {
     const { call, makeToken, prove, token, clock } = await setUp()
     const other = await makeProofKey('ES256', () => Math.floor(clock.seconds))
     const stolen = makeToken({ cnf: { jkt: other.thumbprint } })

@@ -42,7 +42,7 @@ describe('options', () => {
     expect(() => new Clients(options)).toThrow(/^(?!.*hunter2)/)
   })
 
-  test('an empty list knows nobody, no list asks nobody', async () => {
+  test('an empty list knows no client, without a list no client is asked', async () => {
     await expect(new Clients([]).assertClient('a', undefined)).rejects.toThrow(GrantError)
     expect(await new Clients(undefined).assertClient('a', undefined)).toEqual({ clientId: 'a' })
     expect(new Clients([]).areListed).toBe(true)
@@ -78,7 +78,7 @@ describe('authenticate', () => {
     )
   })
 
-  test('no header gets anybody in who does not know the secret, or breaks anything', async () => {
+  test('no header gets a client in that does not know the secret, or breaks anything', async () => {
     const clients = new Clients([{ clientId: 'a', secretHashes: [hash] }])
     const header = fc.oneof(
       fc.string(),
@@ -93,7 +93,7 @@ describe('authenticate', () => {
     )
   })
 
-  test('without a word from the client it is nobody', async () => {
+  test('without credentials there is no client', async () => {
     expect(await new Clients([]).authenticate(undefined, new FormParameters({}))).toBeUndefined()
   })
 })

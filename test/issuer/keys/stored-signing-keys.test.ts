@@ -72,7 +72,7 @@ describe('the first key', () => {
     for (const { kids } of all) expect(await kids()).toEqual([signing[0]])
   })
 
-  test('is made on the first use where nobody called ready()', async () => {
+  test('is made on the first use where ready() was not called', async () => {
     const one = startProcess()
     expect(records.reads).toBe(0)
     expect(await one.kids()).toEqual([await one.signs()])
@@ -308,7 +308,7 @@ describe('while the store is away', () => {
   })
 })
 
-describe('somebody writes to the store', () => {
+describe('another program writes to the store', () => {
   test('a changed record: known keys go on, a process that starts refuses, nothing is overwritten', async () => {
     const [one, late] = [startProcess(), startProcess()]
     await pass(0, one)

@@ -160,7 +160,7 @@ describe('memoryStore', () => {
     [60_999, 'reused'],
     [61_000, 'ended'],
   ])(
-    'knows %i ms later that a superseded token is one: %s, whoever signs in meanwhile',
+    'knows %i ms later that a superseded token is one: %s, however many users sign in in between',
     async (age, outcome) => {
       const { clock, store, rotate } = setup()
       await store.start({ ...session, absoluteTtlMs: 1000 })

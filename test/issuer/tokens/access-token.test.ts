@@ -54,7 +54,7 @@ describe('readOwnAccessToken', () => {
     expect(await readOwnAccessToken(await sign(payload, header), settings)).toBeUndefined()
   })
 
-  test('rejects when our own keys cannot be read: that is not a token that nobody knows', async () => {
+  test('rejects when our own keys cannot be read: that is not an unknown token', async () => {
     const keys = { jwks: async () => Promise.reject(new Error('no keys')), algorithms: ['ES256'] }
     const token = await sign(claims)
     await expect(readOwnAccessToken(token, { ...settings, keys: keys as never })).rejects.toThrow(

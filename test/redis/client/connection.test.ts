@@ -21,7 +21,7 @@ function connectionTo(address: { host: string; port: number }, options = {}): Co
 }
 
 describe('a command', () => {
-  test('has a budget, and what comes later is nobody’s business', async () => {
+  test('has a budget, and what comes later is ignored', async () => {
     const { proxy } = await startBehindProxy()
     const connection = connectionTo(proxy)
     await connection.run(1_000, async (client) => client.get('a'))

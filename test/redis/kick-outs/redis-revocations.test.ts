@@ -22,7 +22,7 @@ describe('whenStale', () => {
     ['reject', 503],
     ['accept', 200],
   ] as const)(
-    '%s: a copy that is too old answers %i about somebody unknown',
+    '%s: a copy that is too old answers %i about an unknown user',
     async (whenStale, status) => {
       const { server, admin } = await start()
       const node = await startReadyNode(servers, server, { whenStale, maxStalenessMs: 300 })

@@ -186,7 +186,7 @@ describe('Redis', () => {
     expect(await recordOf(admin, place)).toEqual(before)
   })
 
-  test('keys of an old encryptionKey open beside a new one, and are sealed anew at the next rotation', async () => {
+  test('keys of an old encryptionKey open beside a new one, and are sealed again at the next rotation', async () => {
     const place = newPlace()
     const [older, newer] = ['o'.repeat(40), 'n'.repeat(40)]
     const first = start(place, { encryptionKey: older })
