@@ -1,3 +1,4 @@
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -38,12 +39,37 @@ const claims: CheckSettings = { maxStalenessMs: 2000, reuseGraceMs: 3000 }
 const patienceMs = 8000
 /** A turn of this process that comes so late means that the machine is too busy to judge times. */
 const lateMs = 250
+/** So does a second in which its processors had less than this share of their time to spare: other processes starve. */
+const spareShare = 0.03
+const spareEveryMs = 1000
 const lookEveryMs = 5000
 
 /** A fault on its way. */
 interface UnderWay {
   readonly event: Omit<FaultEvent, 'to'>
   readonly heal: () => Promise<unknown>
+}
+
+/** What all processors together did since the machine was started, milliseconds. */
+function processorTimes(): { idle: number; all: number } {
+  let idle = 0
+  let all = 0
+  for (const { times } of cpus()) {
+    idle += times.idle
+    all += times.user + times.nice + times.sys + times.irq + times.idle
+  }
+  return { idle, all }
+}
+
+/** How long spans last together, where they overlap once. */
+function lengthOf(spans: readonly { from: number; to: number }[]): number {
+  let length = 0
+  let end = Number.NEGATIVE_INFINITY
+  for (const { from, to } of spans.toSorted((a, b) => a.from - b.from)) {
+    length += Math.max(0, to - Math.max(from, end))
+    end = Math.max(end, to)
+  }
+  return length
 }
 
 /** One run: a store, processes, a crowd, faults until time is up, and what the checker says. */
@@ -256,10 +282,18 @@ class Session {
 
   #watchBusiness(): void {
     let last = performance.now()
+    let lookedAt = last
+    let before = processorTimes()
     this.#watch = setInterval(() => {
       const now = performance.now()
       if (now - last > lateMs) this.#history.add({ type: 'busy', from: last, to: now })
       last = now
+      if (now - lookedAt < spareEveryMs) return
+      const times = processorTimes()
+      const share = (times.idle - before.idle) / Math.max(1, times.all - before.all)
+      if (share < spareShare) this.#history.add({ type: 'busy', from: lookedAt, to: now })
+      before = times
+      lookedAt = now
     }, 50)
   }
 
@@ -269,10 +303,7 @@ class Session {
     const answered = (status: number): number =>
       events.filter((event) => event.type === 'request' && event.status === status).length
     const kickOuts = events.filter((event) => event.type === 'kick-out')
-    const busyMs = events.reduce(
-      (sum, event) => (event.type === 'busy' ? sum + event.to - event.from : sum),
-      0,
-    )
+    const busyMs = lengthOf(events.filter((event) => event.type === 'busy'))
     return {
       seconds: Math.round(ms / 1000),
       faults: this.#faults,
