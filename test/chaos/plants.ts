@@ -5,9 +5,9 @@ import type { Violation } from './check.ts'
 import { repository } from './session.ts'
 
 /** A fault that is put into a copy of the built package, to see whether the checker finds it. */
-interface Plant {
+export interface Plant {
   readonly file: string
-  readonly from: string
+  readonly from: RegExp
   readonly to: string
   /** Where it has to show. */
   readonly claims: readonly Violation['claim'][]
@@ -15,26 +15,26 @@ interface Plant {
   readonly favourite?: string
 }
 
-const plants = {
+export const plants = {
   /** Freshness is dated by the arrival of an answer. */
   arrival: {
     file: 'dist/redis/kick-outs/follow.js',
-    from: 'return onRound(this.#state, { sentAt, head,',
-    to: 'return onRound(this.#state, { sentAt: instantOf(this.#deps.clock), head,',
+    from: /return onRound\(this\.#state, \{\s*sentAt,/,
+    to: 'return onRound(this.#state, { sentAt: instantOf(this.#deps.clock),',
     claims: ['C1', 'C3'],
     favourite: 'answers slow, then silent',
   },
   /** The token before the previous one has a grace too. */
   grandparent: {
     file: 'dist/redis/scripts/rotate.js',
-    from: 'local in_grace = is_previous and',
+    from: /local in_grace = is_previous and/,
     to: 'local in_grace = (is_previous or presented == current - 2) and',
     claims: ['C2'],
   },
   /** A look-up that fails lets the token in. */
   'fail-open': {
     file: 'dist/redis/kick-outs/look-up.js',
-    from: 'throw copyOf(this.#away);',
+    from: /throw copyOf\(this\.#lastError\);/,
     to: 'return { revoked: false };',
     claims: ['C1', 'C3'],
   },
@@ -43,13 +43,19 @@ const plants = {
 export type PlantName = keyof typeof plants
 export const plantNames = Object.keys(plants) as PlantName[]
 
+/** @throws Error where the code has no place for the fault */
+export function put({ file, from, to }: Plant, text: string): string {
+  if (!from.test(text)) throw new Error(`${file} has no place for the fault`)
+  return text.replaceAll(new RegExp(from, 'g'), to)
+}
+
 /** Runs something with a copy of the package that has the fault, and removes it afterwards. */
 export async function withPlant<Result>(
   name: PlantName,
   act: (root: string, plant: Plant) => Promise<Result>,
 ): Promise<Result> {
   const plant: Plant = plants[name]
-  const { file, from, to } = plant
+  const { file } = plant
   const root = mkdtempSync(join(tmpdir(), 'kickout-planted-'))
   try {
     for (const part of ['dist', 'package.json', 'tsconfig.json', 'tsconfig.build.json']) {
@@ -60,9 +66,7 @@ export async function withPlant<Result>(
     }
     symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules'))
     const path = join(root, file)
-    const text = readFileSync(path, 'utf8')
-    if (!text.includes(from)) throw new Error(`${file} has no place for the fault ${name}`)
-    writeFileSync(path, text.replaceAll(from, to))
+    writeFileSync(path, put(plant, readFileSync(path, 'utf8')))
     return await act(root, plant)
   } finally {
     rmSync(root, { recursive: true, force: true })

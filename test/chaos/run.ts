@@ -14,6 +14,7 @@ const usage = `usage: npm run chaos -- [--minutes n] [--seed n] [--single | --cl
   --single      one Redis without persistence; --cluster: three masters and three replicas; --postgres: PostgreSQL.
                 By default a primary with two replicas and three Sentinels
   --servers n   API servers, 3 by default; --issuers n: login servers, 2 by default
+  --store-clocks  the clocks of Redis jump by an hour too
   --planted     plants one fault after the other in a copy of the package, and ends when each was found:
                 ${plantNames.join(', ')}
 
@@ -31,6 +32,7 @@ function read(): { settings: RunSettings; planted: readonly PlantName[] } {
         single: { type: 'boolean', default: false },
         cluster: { type: 'boolean', default: false },
         postgres: { type: 'boolean', default: false },
+        'store-clocks': { type: 'boolean', default: false },
         planted: { type: 'boolean', default: false },
         only: { type: 'string' },
       },
@@ -45,7 +47,10 @@ function read(): { settings: RunSettings; planted: readonly PlantName[] } {
     const kind: StoreKind = kinds[0] ?? 'sentinel'
     const perSecond = availableParallelism() > 2 ? 150 : 60
     return {
-      settings: { kind, minutes, seed, servers, issuers, perSecond, root: repository },
+      settings: {
+        ...{ kind, minutes, seed, servers, issuers, perSecond, root: repository },
+        storeClocks: values['store-clocks'],
+      },
       planted: values.planted ? chosen : [],
     }
   } catch {

@@ -23,6 +23,8 @@ export interface RunSettings {
   readonly issuers: number
   readonly perSecond: number
   readonly root: string
+  /** Whether the clocks of Redis jump too. */
+  readonly storeClocks: boolean
   /** Ends the run as soon as one of these claims is violated. */
   readonly stopAt?: readonly Violation['claim'][]
   /** A fault of a process that is chosen more often than others. */
@@ -75,7 +77,7 @@ function lengthOf(spans: readonly { from: number; to: number }[]): number {
 /** One run: a store, processes, a crowd, faults until time is up, and what the checker says. */
 export async function run(settings: RunSettings, folder: string): Promise<Outcome> {
   const random = new Random(settings.seed)
-  const store = await startStore(settings.kind, random)
+  const store = await startStore(settings.kind, { clocks: settings.storeClocks }, random)
   const file = join(folder, `history-${settings.kind}-${settings.seed}-${Date.now()}.jsonl`)
   const session = new Session(settings, { random, store, folder, history: new History(file) })
   try {
@@ -235,6 +237,7 @@ class Session {
       ...(loss !== undefined && { loss }),
       ...(isClock && { isClock }),
     }
+    if (isClock) this.#clocksOff.set('store', Number.POSITIVE_INFINITY)
     // What could not be done at all may still have done a part of its harm.
     const heal = await fault.cause().catch(() => async () => undefined)
     return { event, heal }

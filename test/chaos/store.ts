@@ -1,5 +1,6 @@
 import { schemaSql } from '../../src/postgres/index.ts'
 import { askRedis, waitUntilInSync } from '../support/ask-redis.ts'
+import { findFaketime } from '../support/movable-clock.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { startCluster } from '../support/redis-cluster.ts'
 import { type RedisServer, startRedis } from '../support/redis-server.ts'
@@ -30,6 +31,59 @@ export interface Store {
 }
 
 const nothing = async (): Promise<void> => {}
+const hourMs = 3_600_000
+
+/** What lets the clock of a Redis be set, where the library for it is installed. */
+const settable = findFaketime() === undefined ? {} : { aheadMs: 0 }
+
+/** A clock of Redis that jumps by an hour, and jumps back. */
+function clockFaults(pick: () => Promise<RedisServer>): StoreFault[] {
+  if (settable.aheadMs === undefined) return []
+  return (
+    [
+      ['ahead', hourMs],
+      ['behind', -hourMs],
+    ] as const
+  ).map(([where, aheadMs]) => ({
+    what: `clock of Redis an hour ${where}`,
+    isClock: true,
+    async cause() {
+      const server = await pick()
+      server.setClock(aheadMs)
+      return async () => server.setClock(0)
+    },
+  }))
+}
+
+/** A setting that an operator changes, and changes back. */
+function settingFault(
+  pick: () => Promise<RedisServer>,
+  what: string,
+  changes: Readonly<Record<string, string>>,
+  loss?: Loss,
+): StoreFault {
+  return {
+    what,
+    ...(loss && { loss }),
+    async cause() {
+      const server = await pick()
+      const set = async (name: string, value: string): Promise<unknown> =>
+        askRedis(server, async (client) => client.config('SET', name, value))
+      const before = await askRedis(server, async (client) =>
+        Promise.all(
+          Object.keys(changes).map(async (name) => {
+            const [, value] = await client.config('GET', name)
+            return [name, value ?? ''] as const
+          }),
+        ),
+      )
+      for (const [name, value] of Object.entries(changes)) await set(name, value)
+      return async () => {
+        for (const [name, value] of before) await set(name, value)
+      }
+    },
+  }
+}
 
 /** What a cluster node, a primary or a server on its own can suffer; `pick` names the one that is concerned now. */
 function redisFaults(
@@ -62,6 +116,15 @@ function redisFaults(
           askRedis(server, async (client) => client.config('SET', 'maxmemory', '0'))
       },
     },
+    // What is evicted is lost as in a failover: those that saw it write it again once Redis may be used again.
+    settingFault(
+      pick,
+      'eviction, in a full Redis',
+      { 'maxmemory-policy': 'allkeys-random', maxmemory: '1mb' },
+      'suffix',
+    ),
+    settingFault(pick, 'more replicas demanded than there are', { 'min-replicas-to-write': '9' }),
+    settingFault(pick, 'appendonly turned on', { appendonly: 'yes' }),
     {
       what: 'Redis stands still',
       // Sentinel and Cluster may promote a replica meanwhile.
@@ -85,8 +148,8 @@ function redisFaults(
   ]
 }
 
-async function startSingle(): Promise<Store> {
-  const server = await startRedis()
+async function startSingle({ clocks }: StoreOptions): Promise<Store> {
+  const server = await startRedis(settable)
   const { host, port } = server
   const pick = async (): Promise<RedisServer> => server
   const faults = redisFaults(
@@ -100,6 +163,7 @@ async function startSingle(): Promise<Store> {
     minReplicas: 0,
     partitions: 1,
     faults: [
+      ...(clocks ? clockFaults(pick) : []),
       ...faults.map((fault) => (fault.what === 'Redis stands still' ? withoutLoss(fault) : fault)),
       {
         what: 'kill -9 of Redis, which comes back empty',
@@ -122,9 +186,12 @@ function withoutLoss({ what, cause }: StoreFault): StoreFault {
 const replicated = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '1']
 const often = ['--repl-ping-replica-period', '1']
 
-async function startWithSentinels(): Promise<Store> {
+async function startWithSentinels({ clocks }: StoreOptions): Promise<Store> {
   const args = [...replicated, ...often]
-  const deployment = await startSentinel({ replicas: 2, primaryArgs: args, replicaArgs: args })
+  const deployment = await startSentinel({
+    ...{ replicas: 2, primaryArgs: args, replicaArgs: args },
+    ...settable,
+  })
   const servers = [deployment.primary, ...deployment.replicas]
   const { name, sentinels } = deployment
   const primary = async (): Promise<RedisServer> => {
@@ -146,6 +213,7 @@ async function startWithSentinels(): Promise<Store> {
     minReplicas: 1,
     partitions: 1,
     faults: [
+      ...(clocks ? clockFaults(primary) : []),
       ...redisFaults(
         primary,
         () => '{kickout:0}:stream',
@@ -184,8 +252,8 @@ async function startWithSentinels(): Promise<Store> {
   }
 }
 
-async function startOnCluster(random: Random): Promise<Store> {
-  const cluster = await startCluster({ masters: 3, replicasPerMaster: 1 })
+async function startOnCluster({ clocks }: StoreOptions, random: Random): Promise<Store> {
+  const cluster = await startCluster({ masters: 3, replicasPerMaster: 1, ...settable })
   const partitions = 16
   let partition = 0
   const pick = async (): Promise<RedisServer> => {
@@ -198,6 +266,12 @@ async function startOnCluster(random: Random): Promise<Store> {
     minReplicas: 1,
     partitions,
     faults: [
+      // A node tells by its clock which of the others are silent, and may call for a failover.
+      ...(clocks ? clockFaults(pick) : []).map((fault): StoreFault => ({
+        ...fault,
+        loss: 'suffix',
+        restMs: 8000,
+      })),
       ...redisFaults(
         pick,
         () => `{kickout:${partition}}:stream`,
@@ -269,14 +343,23 @@ async function startOnPostgres(): Promise<Store> {
   }
 }
 
-export async function startStore(kind: StoreKind, random: Random): Promise<Store> {
+export interface StoreOptions {
+  /** Whether the clocks of Redis jump too. */
+  readonly clocks: boolean
+}
+
+export async function startStore(
+  kind: StoreKind,
+  options: StoreOptions,
+  random: Random,
+): Promise<Store> {
   switch (kind) {
     case 'single':
-      return startSingle()
+      return startSingle(options)
     case 'sentinel':
-      return startWithSentinels()
+      return startWithSentinels(options)
     case 'cluster':
-      return startOnCluster(random)
+      return startOnCluster(options, random)
     case 'postgres':
       return startOnPostgres()
   }

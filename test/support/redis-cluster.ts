@@ -15,6 +15,8 @@ export interface StartClusterOptions {
   readonly nodeTimeoutMs?: number
   /** More `redis-server` arguments for every node. */
   readonly args?: readonly string[]
+  /** Lets the clock of each node be set, see `startRedis`. */
+  readonly aheadMs?: number
 }
 
 export type ClusterClientOptions = NonNullable<ConstructorParameters<typeof Cluster>[1]>
@@ -52,7 +54,7 @@ export async function startCluster(options: StartClusterOptions = {}): Promise<C
   }
   try {
     for (let i = 0; i < masters * (1 + replicasPerMaster); i++) {
-      nodes.push(await startNode(nodeTimeoutMs, options.args ?? []))
+      nodes.push(await startNode(nodeTimeoutMs, options))
     }
     await introduce(nodes)
     await giveOutSlots(nodes.slice(0, masters))
@@ -92,7 +94,10 @@ export async function startCluster(options: StartClusterOptions = {}): Promise<C
   }
 }
 
-async function startNode(nodeTimeoutMs: number, args: readonly string[]): Promise<RedisServer> {
+async function startNode(
+  nodeTimeoutMs: number,
+  { args = [], aheadMs }: StartClusterOptions,
+): Promise<RedisServer> {
   return await onFreePorts(2, async (port, busPort) => {
     const clusterArgs = [
       ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort)],
@@ -101,7 +106,8 @@ async function startNode(nodeTimeoutMs: number, args: readonly string[]): Promis
       // CLUSTER SLOTS names a replica only once it has received something, if only this ping.
       ...['--repl-ping-replica-period', '1'],
     ]
-    return await startRedis({ port, args: [...clusterArgs, ...args] })
+    const clock = aheadMs === undefined ? {} : { aheadMs }
+    return await startRedis({ port, args: [...clusterArgs, ...args], ...clock })
   })
 }
 

@@ -20,6 +20,8 @@ export interface StartSentinelOptions {
   readonly downAfterMs?: number
   readonly primaryArgs?: readonly string[]
   readonly replicaArgs?: readonly string[]
+  /** Lets the clock of each server be set, see `startRedis`; those of the Sentinels are the machine's. */
+  readonly aheadMs?: number
 }
 
 export interface Sentinel {
@@ -64,12 +66,16 @@ export async function startSentinel(
     await Promise.all(cleanups.splice(0).map((cleanup) => cleanup()))
   }
   try {
-    const primary = await startRedis({ args: options.primaryArgs ?? [] })
+    const clock = options.aheadMs === undefined ? {} : { aheadMs: options.aheadMs }
+    const primary = await startRedis({ args: options.primaryArgs ?? [], ...clock })
     cleanups.push(() => primary.stop())
     const replicas: RedisServer[] = []
     for (let i = 0; i < replicaCount; i++) {
       const replicaOf = ['--replicaof', primary.host, String(primary.port)]
-      const replica = await startRedis({ args: [...replicaOf, ...(options.replicaArgs ?? [])] })
+      const replica = await startRedis({
+        args: [...replicaOf, ...(options.replicaArgs ?? [])],
+        ...clock,
+      })
       cleanups.push(() => replica.stop())
       replicas.push(replica)
     }
