@@ -129,6 +129,21 @@ test('three servers confirm a kick-out that a fourth process writes', async () =
   for (const server of servers) expect(await isOut(server, 'u1')).toBe(true)
 })
 
+test('a kick-out is in force before the server has reported it', async () => {
+  const schema = await postgres.schema()
+  const server = await startReadyServer({ schema, pollMs: 10_000, maxStalenessMs: 100_000 })
+  const { revocations } = startServer({ schema })
+  const stranger = await openStranger()
+  await stranger.query(`BEGIN; LOCK TABLE ${schema}.servers IN EXCLUSIVE MODE`)
+  await revocations.kickOut({ subject: 'u1' }, { confirmTimeoutMs: 0 })
+  await waitUntil(async () => isOut(server, 'u1'), { what: 'the kick-out to be in force' })
+  await stranger.query('COMMIT')
+  await waitUntil(
+    async () => (await revocations.listServers()).some(({ applied }) => applied === 1),
+    { what: 'the server to report it' },
+  )
+})
+
 test('a transaction that commits late leaves no gap: what was numbered after it waits for it', async () => {
   const schema = await postgres.schema()
   const server = await startReadyServer({ schema })

@@ -61,8 +61,12 @@ export class OwnConnection {
     return within(this.#client.query(text, values), budgetMs, 'PostgreSQL')
   }
 
-  /** Resolves at a notification since the last call, at the loss of the connection, or after `timeoutMs`. */
-  async woken(timeoutMs: number): Promise<void> {
+  /**
+   * Resolves at a notification since the last call, at the loss of the connection, or after `timeoutMs`.
+   *
+   * @returns whether it was earlier than `timeoutMs`
+   */
+  async woken(timeoutMs: number): Promise<boolean> {
     if (!this.#isWoken && !this.#isLost) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, timeoutMs)
@@ -73,8 +77,10 @@ export class OwnConnection {
         }
       })
     }
+    const isWoken = this.#isWoken
     this.#onWake = undefined
     this.#isWoken = false
+    return isWoken
   }
 
   close(): void {

@@ -11,6 +11,7 @@ import {
   isFresh,
   logStart,
   onConnected,
+  onEntries,
   onLoaded,
   onRound,
   type PartitionState,
@@ -77,7 +78,7 @@ export class Reader {
   #state: PartitionState = initialPartition
   #connection: OwnConnection | undefined
   #checkedAtMs = Number.NEGATIVE_INFINITY
-  /** Whether the last round brought entries. The next one follows at once and reports that they are applied. */
+  /** Whether the last read brought entries. A round follows at once and reports that they are applied. */
   #isBusy = false
   #running: Promise<void> | undefined
 
@@ -206,7 +207,9 @@ export class Reader {
     if (!this.#isBusy) {
       const tenth = Math.max(25, this.#settings.maxStalenessMs / 10)
       const pollMs = Math.min(this.#settings.pollMs, tenth)
-      await connection.woken(this.#state.proof === undefined ? bootPollMs : pollMs)
+      const isProved = this.#state.proof !== undefined
+      const isNotified = await connection.woken(isProved ? pollMs : bootPollMs)
+      if (isNotified && isProved && !this.#hasEnded()) return this.#readAhead(connection)
     }
     if (this.#hasEnded()) return { state: this.#state, then: 'follow' }
     const sentAt = instantOf(this.#deps.clock)
@@ -214,6 +217,21 @@ export class Reader {
     this.#applyAll(entries, head.now, 0)
     this.#isBusy = entries.length > 0
     return onRound(this.#state, { sentAt, head, entries, limit: chunkSize })
+  }
+
+  /**
+   * Applies what a notification is about before the round that follows at once. A round is answered only when its report is
+   * on disk: a kick-out would wait for that, and a second round would have to report it.
+   */
+  async #readAhead(connection: OwnConnection): Promise<Step> {
+    const { entries, now } = await this.#readEntries(
+      connection,
+      seqOf(this.#state.cursor),
+      chunkSize,
+    )
+    this.#applyAll(entries, now, 0)
+    this.#isBusy = true
+    return onEntries(this.#state, entries)
   }
 
   async #load(connection: OwnConnection): Promise<Step> {
@@ -232,7 +250,7 @@ export class Reader {
       next?.catch(() => undefined)
       this.#applyAll(entries, head.now, head.first)
       if (!next) break
-      entries = await next
+      ;({ entries } = await next)
     }
     this.#isBusy = true
     const step = onLoaded(this.#state, head, summary)
@@ -291,21 +309,22 @@ export class Reader {
     return { head, entries: (JSON.parse(row.o_entries) as LogRow[]).map(decodeRow) }
   }
 
-  /** Reads entries without the head. They prove nothing; the round after the load does. */
+  /** Reads entries without the head, and writes nothing. They prove nothing; the next round does. */
   async #readEntries(
     connection: OwnConnection,
     cursor: number,
     limit: number,
-  ): Promise<LogEntry[]> {
+  ): Promise<{ entries: LogEntry[]; now: number }> {
+    const { schema } = this.#settings
     const { rows } = await connection.query(
-      `SELECT coalesce(json_agg(e ORDER BY e.seq), '[]')::text AS entries FROM (
+      `SELECT "${schema}".now_ms() AS now, coalesce(json_agg(e ORDER BY e.seq), '[]')::text AS entries FROM (
         SELECT seq, kick_out_id, issuer, level, target, at, kept_until, version, reason, written_by
-        FROM "${this.#settings.schema}".log WHERE seq > $1 ORDER BY seq LIMIT $2) e`,
+        FROM "${schema}".log WHERE seq > $1 ORDER BY seq LIMIT $2) e`,
       [cursor, limit],
       roundTimeoutMs,
     )
-    const { entries } = rows[0] as { entries: string }
-    return (JSON.parse(entries) as LogRow[]).map(decodeRow)
+    const { entries, now } = rows[0] as { entries: string; now: string }
+    return { entries: (JSON.parse(entries) as LogRow[]).map(decodeRow), now: Number(now) }
   }
 
   #applyAll(entries: readonly LogEntry[], now: number, first: number): void {

@@ -134,12 +134,13 @@ END $$;
 
 -- A mark that outlasts the sessions that began before it. Never moves back.
 CREATE OR REPLACE FUNCTION :s.raise_mark(p_level text, p_issuer text, p_target text, p_value bigint, p_kept_until bigint)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   INSERT INTO :s.marks AS m (level, issuer, target, value, kept_until)
   VALUES (p_level, p_issuer, p_target, p_value, p_kept_until)
   ON CONFLICT (target, issuer, level) DO UPDATE SET
-    value = greatest(m.value, excluded.value), kept_until = greatest(m.kept_until, excluded.kept_until)
-$$;
+    value = greatest(m.value, excluded.value), kept_until = greatest(m.kept_until, excluded.kept_until);
+END $$;
 
 -- Kicks out at one level: raises the version of the user or ends the session, and appends the revocation. Safe to repeat:
 -- versions and moments only rise. A token or session that is out for as long as it has to be is not written again.

@@ -7,14 +7,16 @@ export const reuseReason = 'a superseded refresh token was used again'
  * see the snapshot of before.
  */
 export const sessionFunctions = `
--- Whether the user, the client or everyone was kicked out since the session began.
-CREATE OR REPLACE FUNCTION :s.is_over(s :s.sessions) RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT 1 FROM :s.marks m WHERE m.issuer = s.issuer AND (
+-- Whether the user, the client or everyone was kicked out since the session began. In PL/pgSQL, which keeps the plan for the
+-- whole connection: a function in SQL that is not inlined would be planned again in every transaction.
+CREATE OR REPLACE FUNCTION :s.is_over(s :s.sessions) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM :s.marks m WHERE m.issuer = s.issuer AND (
     m.level = 'subject' AND m.target = s.subject AND m.value > s.version
     OR m.level = 'client' AND m.target = s.client AND m.value >= s.started_at
     OR m.level = 'everyone' AND m.target = '' AND m.value >= s.started_at)
-    AND m.target IN (s.subject, s.client, ''))
-$$;
+    AND m.target IN (s.subject, s.client, ''));
+END $$;
 
 CREATE OR REPLACE FUNCTION :s.start_session(p_retention bigint, p_session_id text, p_issuer text, p_subject text,
   p_client text, p_scopes text, p_details text, p_idle_ms bigint, p_absolute_ms bigint, p_max bigint, p_refuses boolean,
