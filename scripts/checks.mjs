@@ -57,6 +57,7 @@ export const quickSteps = (jestArguments) => [
 export const thoroughSteps = (jestArguments) => [
   [['faketime', 'node', 'scripts/ensure-faketime.mjs']],
   [['postgres', 'node', 'scripts/ensure-postgres.mjs']],
+  [['pgbouncer', 'node', 'scripts/ensure-pgbouncer.mjs']],
   [['chromium', 'node', 'scripts/ensure-chromium.mjs']],
   [['unused code', ...npm('knip')]],
   [['build', ...npm('build')]],

@@ -121,6 +121,7 @@ test('a server that was paused (SIGSTOP) counts until it cannot accept, and acce
   }
 }, 60_000)
 
+// `node scripts/ensure-pgbouncer.mjs` installs it.
 ;(pgbouncer === undefined ? describe.skip : describe)('PgBouncer in transaction mode', () => {
   test.each([{ listen: false }, { listen: true }])(
     'sessions, kick-outs and proofs work, with $listen as "listen", within the interval',
@@ -156,13 +157,18 @@ test('a server that was paused (SIGSTOP) counts until it cannot accept, and acce
   )
 })
 
-/** A small file system of its own in memory, for which root is needed. */
+/** Runs a program that only root may run: as root, or by a sudo that asks for no password. */
+function asRoot(program: string, ...args: string[]): void {
+  const command = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+  const [first = '', ...rest] = [...command, program, ...args]
+  execFileSync(first, rest, { stdio: 'ignore' })
+}
+
+/** A small file system of its own in memory; `undefined` where this process may not mount one. */
 function mountSmallDisk(megabytes: number): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'kickout-disk-'))
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}M,mode=777`, 'tmpfs', folder], {
-      stdio: 'ignore',
-    })
+    asRoot('mount', '-t', 'tmpfs', '-o', `size=${megabytes}M,mode=777`, 'tmpfs', folder)
     return folder
   } catch {
     rmSync(folder, { recursive: true })
@@ -172,6 +178,7 @@ function mountSmallDisk(megabytes: number): string | undefined {
 
 const disk = mountSmallDisk(220)
 
+// It takes root, or a sudo without a password, and in a container the right to mount (`--cap-add SYS_ADMIN`).
 ;(disk === undefined ? describe.skip : describe)('a disk that is full', () => {
   test('no kick-out is acknowledged that is not kept, none is forgotten, and room heals it', async () => {
     const folder = disk ?? ''
@@ -214,7 +221,7 @@ const disk = mountSmallDisk(220)
     } finally {
       rmSync(filler, { force: true })
       postgres.defer(() => {
-        execFileSync('umount', ['-l', folder])
+        asRoot('umount', '-l', folder)
         rmSync(folder, { recursive: true, force: true })
       })
       postgres.defer(async () => server.stop())
