@@ -426,9 +426,11 @@ test('a PostgreSQL that is killed while it works on a command ends no process of
 
 test('a kick-out that PostgreSQL refused says why, also where no time is left for a further attempt', async () => {
   const pool = postgres.pool({ options: '-c default_transaction_read_only=on' })
+  // Connected ahead, so that on a busy machine too the first attempt has time for its answer, and no second one has.
+  await pool.query('SELECT 1')
   const connect = pool.connect.bind(pool) as () => Promise<PoolClient>
   pool.connect = (async () => {
-    await sleep(650)
+    await sleep(610)
     return connect()
   }) as typeof pool.connect
   const { revocations } = startServer({ schema: await postgres.schema() }, pool)
