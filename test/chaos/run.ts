@@ -15,6 +15,7 @@ const usage = `usage: npm run chaos -- [--minutes n] [--seed n] [--single | --cl
                 By default a primary with two replicas and three Sentinels
   --servers n   API servers, 3 by default; --issuers n: login servers, 2 by default
   --store-clocks  the clocks of Redis jump by an hour too
+  --evictions   Redis evicts too, which the docs forbid
   --planted     plants one fault after the other in a copy of the package, and ends when each was found:
                 ${plantNames.join(', ')}
 
@@ -33,6 +34,7 @@ function read(): { settings: RunSettings; planted: readonly PlantName[] } {
         cluster: { type: 'boolean', default: false },
         postgres: { type: 'boolean', default: false },
         'store-clocks': { type: 'boolean', default: false },
+        evictions: { type: 'boolean', default: false },
         planted: { type: 'boolean', default: false },
         only: { type: 'string' },
       },
@@ -50,6 +52,7 @@ function read(): { settings: RunSettings; planted: readonly PlantName[] } {
       settings: {
         ...{ kind, minutes, seed, servers, issuers, perSecond, root: repository },
         storeClocks: values['store-clocks'],
+        evictions: values.evictions,
       },
       planted: values.planted ? chosen : [],
     }

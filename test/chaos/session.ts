@@ -25,6 +25,8 @@ export interface RunSettings {
   readonly root: string
   /** Whether the clocks of Redis jump too. */
   readonly storeClocks: boolean
+  /** Whether Redis evicts too. */
+  readonly evictions: boolean
   /** Ends the run as soon as one of these claims is violated. */
   readonly stopAt?: readonly Violation['claim'][]
   /** A fault of a process that is chosen more often than others. */
@@ -77,7 +79,11 @@ function lengthOf(spans: readonly { from: number; to: number }[]): number {
 /** One run: a store, processes, a crowd, faults until time is up, and what the checker says. */
 export async function run(settings: RunSettings, folder: string): Promise<Outcome> {
   const random = new Random(settings.seed)
-  const store = await startStore(settings.kind, { clocks: settings.storeClocks }, random)
+  const store = await startStore(
+    settings.kind,
+    { clocks: settings.storeClocks, evictions: settings.evictions },
+    random,
+  )
   const file = join(folder, `history-${settings.kind}-${settings.seed}-${Date.now()}.jsonl`)
   const session = new Session(settings, { random, store, folder, history: new History(file) })
   try {
