@@ -11,6 +11,7 @@ import { Keys } from '../keys.ts'
 import { ReplicaWait } from './replica-wait.ts'
 import { encodeRevocation } from './entry-format.ts'
 import { kickOutScript } from '../scripts/kick-out.ts'
+import type { openingArguments } from '../scripts/prelude.ts'
 import { openScript } from '../scripts/open.ts'
 import { republishScript } from '../scripts/republish.ts'
 import { setHorizonScript } from '../scripts/set-horizon.ts'
@@ -91,13 +92,7 @@ export class RevocationLog {
   }
 
   /** Arguments of every script that may open the log. */
-  get opening(): {
-    new_epoch: string
-    partitions: number
-    retention_ms: number
-    sent_at: number
-    seen_at: number
-  } {
+  get opening(): Record<(typeof openingArguments)[number], string | number> {
     return { new_epoch: newEpoch(), sent_at: Date.now(), seen_at: this.#seenAt, ...this.layout }
   }
 

@@ -1,6 +1,6 @@
 import { expiryMarginMs } from '../../revocation/revocation.ts'
 import { defineScript } from './define-script.ts'
-import { prelude } from './prelude.ts'
+import { openingArguments, prelude } from './prelude.ts'
 
 export interface KickOutReply {
   /** The id of the kick-out: an earlier one's where the token or session was out already. */
@@ -35,11 +35,7 @@ export const kickOutScript = defineScript({
     'horizons_key',
   ],
   arguments: [
-    'new_epoch',
-    'partitions',
-    'retention_ms',
-    'sent_at',
-    'seen_at',
+    ...openingArguments,
     'issuer',
     'level',
     'id',

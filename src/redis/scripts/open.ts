@@ -1,5 +1,5 @@
 import { defineScript } from './define-script.ts'
-import { openingPrelude } from './prelude.ts'
+import { openingArguments, openingPrelude } from './prelude.ts'
 
 /**
  * Opens the log of partition 0, which holds the number of partitions for all of them: a process with another number must
@@ -14,7 +14,7 @@ export const openScript = defineScript({
   name: 'open',
   version: 3,
   keys: ['meta_key', 'stream_key'],
-  arguments: ['new_epoch', 'partitions', 'retention_ms', 'sent_at', 'seen_at', 'needs_entries'],
+  arguments: [...openingArguments, 'needs_entries'],
   prelude: openingPrelude,
   lua: `
 if needs_entries == '1' and redis.call('XLEN', stream_key) == 0 then return 'EMPTY' end

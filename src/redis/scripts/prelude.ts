@@ -63,10 +63,6 @@ local function moment(now)
   local sent = tonumber(sent_at)
   return sent - now <= max_skew_ms and math.max(at, sent) or at
 end
--- Remembers the latest date that a token or session was given.
-local function note_date(date)
-  if date > tonumber(redis.call('HGET', meta_key, 'latest') or '0') then redis.call('HSET', meta_key, 'latest', int(date)) end
-end
 -- Refuses the whole script where the user of the connection may not run one of its writes, so that nothing is left half done.
 local function forbidden(writes)
   if not redis.acl_check_cmd then return nil end
@@ -145,7 +141,16 @@ end
 
 /** For scripts that neither open the log nor append to it. */
 export const basicPrelude = basics
-/** For scripts that may open the log. They need the arguments of `RevocationLog.opening`. */
+/** What {@link openingPrelude} is given: what the writer believes about the log, and by which clocks. */
+export const openingArguments = [
+  'new_epoch',
+  'partitions',
+  'retention_ms',
+  // The clock of the writer, and the latest date of a token or session that it has read from the log.
+  'sent_at',
+  'seen_at',
+] as const
+/** For scripts that may open the log. They need the {@link openingArguments}. */
 export const openingPrelude = basics + opening
 /** For scripts that append to it. */
 export const prelude = basics + opening + publishing

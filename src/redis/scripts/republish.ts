@@ -1,5 +1,5 @@
 import { defineScript } from './define-script.ts'
-import { prelude } from './prelude.ts'
+import { openingArguments, prelude } from './prelude.ts'
 
 /**
  * Writes a revocation that Redis has lost and this process still holds, with the moment and version that it had. Safe to
@@ -21,11 +21,7 @@ export const republishScript = defineScript({
     'horizons_key',
   ],
   arguments: [
-    'new_epoch',
-    'partitions',
-    'retention_ms',
-    'sent_at',
-    'seen_at',
+    ...openingArguments,
     'issuer',
     'level',
     'kick_out_id',

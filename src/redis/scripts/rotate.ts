@@ -1,5 +1,5 @@
 import { defineScript } from './define-script.ts'
-import { publishingSessionPrelude } from './prelude.ts'
+import { openingArguments, publishingSessionPrelude } from './prelude.ts'
 import { readSessionReply, type SessionReply } from './session-reply.ts'
 
 export type RotateReply =
@@ -42,11 +42,7 @@ export const rotateScript = defineScript({
     'lost_answer_ms',
     'idle_ms',
     'kick_out_id',
-    'new_epoch',
-    'partitions',
-    'retention_ms',
-    'sent_at',
-    'seen_at',
+    ...openingArguments,
   ],
   prelude: publishingSessionPrelude,
   lua: `

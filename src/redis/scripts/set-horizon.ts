@@ -1,5 +1,5 @@
 import { defineScript } from './define-script.ts'
-import { openingPrelude } from './prelude.ts'
+import { openingArguments, openingPrelude } from './prelude.ts'
 
 /**
  * Notes in one partition that a client, or everyone, was kicked out: sessions that began before are over. It runs in every
@@ -11,15 +11,7 @@ export const setHorizonScript = defineScript({
   name: 'set-horizon',
   version: 3,
   keys: ['meta_key', 'stream_key', 'horizons_key'],
-  arguments: [
-    'new_epoch',
-    'partitions',
-    'retention_ms',
-    'sent_at',
-    'seen_at',
-    'horizon',
-    'given_at',
-  ],
+  arguments: [...openingArguments, 'horizon', 'given_at'],
   prelude: openingPrelude,
   lua: `
 local now = clock()

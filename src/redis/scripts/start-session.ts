@@ -1,5 +1,5 @@
 import { defineScript } from './define-script.ts'
-import { openingPrelude } from './prelude.ts'
+import { openingArguments, openingPrelude } from './prelude.ts'
 
 export type StartReply =
   | {
@@ -23,11 +23,7 @@ export const startSessionScript = defineScript({
   version: 3,
   keys: ['meta_key', 'stream_key', 'user_key', 'sessions_key', 'session_key'],
   arguments: [
-    'new_epoch',
-    'partitions',
-    'retention_ms',
-    'sent_at',
-    'seen_at',
+    ...openingArguments,
     'base',
     'sid',
     'owner',
@@ -66,7 +62,7 @@ local horizons = redis.call('HMGET', base .. 'horizons', 'everyone:' .. #issuer 
   'client:' .. #issuer .. ':' .. issuer .. ':' .. client)
 local began = math.max(now, tonumber(horizons[1] or '-1') + 1, tonumber(horizons[2] or '-1') + 1)
 local version = int(math.max(now, tonumber(redis.call('HGET', user_key, 'version') or '0')))
-note_date(began)
+if began > tonumber(redis.call('HGET', meta_key, 'latest') or '0') then redis.call('HSET', meta_key, 'latest', int(began)) end
 local idle_until, ends_at = now + idle_ms, now + absolute_ms
 redis.call('HSET', session_key, 'owner', owner, 'deny', deny_name, 'issuer', issuer, 'subject', subject, 'client', client,
   'scope', scope, 'details', details, 'counter', string.format('%015d', 0), 'rotated_at', int(now),
