@@ -5,6 +5,11 @@ import type { RevocationLevel } from './revocation.ts'
 const maxHeadStartMs = 150
 const retryMs = 300
 const batchSize = 50
+/**
+ * The share of the missing entries that a process picks, at random, in each pass. All processes begin at about the same
+ * moment: if they took the same entries in the same order, each entry would be asked for by all of them.
+ */
+const sharesOfPasses = [0.1, 0.2, 0.4, 1]
 /** How long the search for missing entries may block the event loop at a time. */
 const turnMs = 10
 
@@ -65,9 +70,15 @@ export class Republisher {
   }
 
   async #writeAll(partition: number, sinceMs: number): Promise<void> {
+    for (const share of sharesOfPasses) await this.#writeShare(partition, sinceMs, share)
+  }
+
+  /** What other processes have written by now, and this one has read, is not missing any more. */
+  async #writeShare(partition: number, sinceMs: number, share: number): Promise<void> {
     let batch: Promise<void>[] = []
     for await (const { revocation, remainingMs } of this.#missing(partition, sinceMs)) {
       if (this.#isSuperseded(partition, sinceMs)) return
+      if (share < 1 && Math.random() >= share) continue
       const write = this.#log.republish(revocation, remainingMs)
       // A write may fail before `Promise.all` listens. Without this handler the unhandled rejection would end the process.
       write.catch(() => undefined)

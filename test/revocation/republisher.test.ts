@@ -44,3 +44,29 @@ test('a write that fails after a later load has taken over ends no process', asy
     process.off('unhandledRejection', note)
   }
 })
+
+test('processes that begin at once share the work', async () => {
+  const entries = Array.from({ length: 4000 }, (_, index) => revocationOf(`u${index}`))
+  const denylists = Array.from({ length: 5 }, () => new Denylist(systemClock))
+  for (const denylist of denylists)
+    for (const entry of entries) denylist.apply(entry, 600_000, false)
+  const sinceMs = performance.now()
+  const written = new Set<string>()
+  let asked = 0
+  const log = {
+    async republish({ id }: { id: string }) {
+      asked++
+      await new Promise((resolve) => setImmediate(resolve))
+      if (written.has(id)) return
+      written.add(id)
+      for (const denylist of denylists) denylist.apply(revocationOf(id), 600_000)
+    },
+    partitionOf: () => 0,
+    isForbidden: () => false,
+  }
+  const republishers = denylists.map((denylist) => new Republisher(log, denylist))
+  for (const republisher of republishers) republisher.begin(0, sinceMs)
+  await waitUntil(() => written.size === entries.length, { what: 'all to be written' })
+  for (const republisher of republishers) republisher.close()
+  expect(asked).toBeLessThan(1.6 * entries.length)
+})
