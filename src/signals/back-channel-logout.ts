@@ -1,4 +1,3 @@
-import type { RequestHandler } from 'express'
 import type { JWTPayload } from 'jose'
 import { type Clock, systemClock } from '../clock.ts'
 import { emitterOf } from '../events.ts'
@@ -8,7 +7,7 @@ import type { Revocations } from '../revocation/revocations.ts'
 import { defaultRetentionSeconds } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
 import type { ReplayStore } from '../replay/replay-store.ts'
-import { Refusal, readBody, receiver } from './receiver.ts'
+import { readBody, receiver, Refusal, type SignalHandler } from './receiver.ts'
 import { keySetOfSender, type SenderKeys } from './sender-keys.ts'
 import {
   momentOf,
@@ -60,17 +59,6 @@ export interface BackChannelLogoutOptions extends SenderKeys {
   replay?: ReplayStore
   /** Receives each logout token that was taken or refused; never a token. */
   onEvent?: (event: SignalEvent) => void
-}
-
-/** What `backChannelLogout` returns: the handler of a route. */
-export interface BackChannelLogoutHandler extends RequestHandler {
-  /**
-   * Does ahead what the first logout would wait for: fetches the keys of the provider, and has the revocations get ready.
-   * Resolves when both are there, however often that has to be repeated.
-   *
-   * @throws Error when repeating is no use, such as metadata of another issuer
-   */
-  ready(): Promise<void>
 }
 
 const where = 'backChannelLogout'
@@ -149,14 +137,11 @@ function readLogoutToken(body: unknown): string {
  * @throws TypeError for wrong options
  * @see OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8
  */
-export function backChannelLogout(options: BackChannelLogoutOptions): BackChannelLogoutHandler {
+export function backChannelLogout(options: BackChannelLogoutOptions): SignalHandler {
   return createBackChannelLogout(options, systemClock)
 }
 
-function createBackChannelLogout(
-  options: BackChannelLogoutOptions,
-  clock: Clock,
-): BackChannelLogoutHandler {
+function createBackChannelLogout(options: BackChannelLogoutOptions, clock: Clock): SignalHandler {
   assertOptions(where, options, optionNames)
   const issuer = readString(where, 'issuer', options.issuer)
   if (issuer === undefined) throw optionError(where, 'issuer', 'is missing')

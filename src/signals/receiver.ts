@@ -66,6 +66,17 @@ function answer(res: Response, error: Refusal): void {
   res.status(error.status).json({ error: error.code, error_description: error.message })
 }
 
+/** What `backChannelLogout` and `universalLogout` return: the handler of a route. */
+export interface SignalHandler extends RequestHandler {
+  /**
+   * Does ahead what the first signal would wait for: fetches the keys of the senders, and has the revocations get ready.
+   * Resolves when all are there, however often that has to be repeated.
+   *
+   * @throws Error when repeating is no use, such as metadata of another issuer
+   */
+  ready(): Promise<void>
+}
+
 /** A handler for `POST` that answers refusals, and 503 for what is ours; anything else goes to the application. */
 export function receiver(receive: (req: Request, res: Response) => Promise<void>): RequestHandler {
   return function receiveSignal(req, res, next) {

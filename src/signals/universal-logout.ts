@@ -1,4 +1,4 @@
-import type { Request, RequestHandler } from 'express'
+import type { Request } from 'express'
 import { decodeJwt } from 'jose/jwt/decode'
 import { type Clock, systemClock } from '../clock.ts'
 import { UnavailableError } from '../errors.ts'
@@ -14,7 +14,7 @@ import {
   type Revocations,
 } from '../revocation/revocations.ts'
 import type { KickOutTarget } from '../revocation/target.ts'
-import { readBody, receiver, Refusal } from './receiver.ts'
+import { readBody, receiver, Refusal, type SignalHandler } from './receiver.ts'
 import { keySetOfSender, type SenderKeys } from './sender-keys.ts'
 import type { SignalEvent } from './signal-event.ts'
 import {
@@ -148,6 +148,7 @@ interface Recipient {
   readonly issuer: string
   readonly retentionSeconds: number
   kickOut(target: KickOutTarget, options: KickOutOptions): Promise<KickOutResult>
+  ready(): Promise<void>
 }
 
 function readRecipient({ issuer, revocations }: UniversalLogoutOptions): Recipient {
@@ -171,12 +172,12 @@ function readRecipient({ issuer, revocations }: UniversalLogoutOptions): Recipie
     )
   }
   const receives = target as Pick<LogoutIssuer, 'kickOut'>
-  const { retentionSeconds = defaultRetentionSeconds } = (issuer?.revocations ??
-    revocations) as Revocations
+  const log = (issuer?.revocations ?? revocations) as Revocations
   return {
     issuer: name,
-    retentionSeconds,
+    retentionSeconds: log.retentionSeconds ?? defaultRetentionSeconds,
     kickOut: async (...given) => receives.kickOut(...given),
+    ready: async () => log.ready(),
   }
 }
 
@@ -250,11 +251,11 @@ async function find(
  * @throws TypeError for wrong options
  * @see draft-parecki-oauth-global-token-revocation, RFC 9493
  */
-export function universalLogout(options: UniversalLogoutOptions): RequestHandler {
+export function universalLogout(options: UniversalLogoutOptions): SignalHandler {
   return createUniversalLogout(options, systemClock)
 }
 
-function createUniversalLogout(options: UniversalLogoutOptions, clock: Clock): RequestHandler {
+function createUniversalLogout(options: UniversalLogoutOptions, clock: Clock): SignalHandler {
   assertOptions(where, options, optionNames)
   const recipient = readRecipient(options)
   const senders = readSenders(options.trusted, recipient.retentionSeconds, clock)
@@ -304,7 +305,7 @@ function createUniversalLogout(options: UniversalLogoutOptions, clock: Clock): R
     return subjects.length
   }
 
-  return receiver(async (req, res) => {
+  const handler = receiver(async (req, res) => {
     let issuer = ''
     try {
       const authenticated = await authenticate(req)
@@ -317,5 +318,11 @@ function createUniversalLogout(options: UniversalLogoutOptions, clock: Clock): R
       throw error
     }
     res.status(204).end()
+  })
+  return Object.assign(handler, {
+    async ready() {
+      const keys = [...senders.values()].map(async ({ keySet }) => keySet.ready())
+      await Promise.all([...keys, recipient.ready()])
+    },
   })
 }

@@ -101,7 +101,7 @@ async function assertion(
 const email = { format: 'email', email: 'u1@example.com' }
 
 async function deliver(
-  { url }: Receiving,
+  { url }: Pick<Receiving, 'url'>,
   body: unknown = { sub_id: email },
   token?: string,
 ): Promise<Answer> {
@@ -377,6 +377,37 @@ test('several senders are told apart by their names, each with keys and rights o
   expect((await deliver(at, undefined, wrongKey)).status).toBe(401)
   const right = await assertion({ iss: other }, { kid: 'k2' })
   expect((await deliver(at, undefined, right)).status).toBe(204)
+})
+
+test('ready() fetches the keys of all senders, so that the first request waits for none', async () => {
+  let fetches = 0
+  const keys = await listen((_req, res) => {
+    fetches++
+    res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(jwks))
+  })
+  const jwksUri = `${keys.url}/jwks`
+  let areReady = 0
+  const revocations = memoryRevocations({ issuer: tokens })
+  const watched: Revocations = Object.create(revocations) as Revocations
+  watched.ready = async () => {
+    areReady++
+    await revocations.ready()
+  }
+  const handler = universalLogout({
+    revocations: watched,
+    trusted: [
+      { issuer: okta, audience, jwksUri },
+      { issuer: 'https://other.okta.com', audience, jwksUri },
+    ],
+    findSubject: () => 'u1',
+  })
+  const server = await listen(express().post('/logout', handler))
+  open.push(server)
+  expect(fetches).toBe(0)
+  await handler.ready()
+  expect({ fetches, areReady }).toEqual({ fetches: 2, areReady: 1 })
+  await keys.close()
+  expect((await deliver({ url: `${server.url}/logout` })).status).toBe(204)
 })
 
 test('a function that finds what is no user is a mistake of the application, 500', async () => {
