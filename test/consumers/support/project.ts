@@ -28,7 +28,7 @@ export interface RunOptions {
   readonly node?: string
 }
 
-/** A project of somebody who uses the package: an own folder with the packed tarball and other packages installed. */
+/** A project of a user of the package: an own folder with the packed tarball and other packages installed. */
 export interface Project {
   readonly folder: string
   /**
