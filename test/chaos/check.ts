@@ -185,7 +185,7 @@ class Checker {
     return end
   }
 
-  /** C4: our failure is never dressed up as the caller's, and nobody is told to go without having been kicked out. */
+  /** C4: our failure never looks like the caller's, and a user who was not kicked out gets no 401. */
   #checkRefusal(request: RequestEvent): void {
     const { status, hasChallenge, hasRetryAfter } = request
     if (status === 503 && (hasChallenge || !hasRetryAfter)) {
@@ -317,7 +317,7 @@ class Checker {
     }
   }
 
-  /** C7: a stream of somebody who was kicked out ends as soon as its server can know. */
+  /** C7: a stream of a user who was kicked out ends as soon as its server can know. */
   #checkStream(stream: StreamEvent): void {
     const token = this.#tokens.get(stream.token)
     if (!token) return

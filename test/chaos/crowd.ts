@@ -232,6 +232,8 @@ export class Crowd {
       }),
     )
     const tokens = answer.status === 200 ? (JSON.parse(answer.body) as Tokens) : undefined
+    const reason =
+      answer.status === 400 ? (JSON.parse(answer.body) as { reason?: string }).reason : undefined
     const { refreshTokens } = session
     let returned: number | undefined
     if (tokens) {
@@ -248,6 +250,7 @@ export class Crowd {
       from: answer.startedAt,
       to: answer.endedAt,
       status: answer.status,
+      ...(reason !== undefined && { reason }),
     })
     if (answer.status === 400 && session.user.session === session) session.user.session = undefined
   }
@@ -258,7 +261,7 @@ export class Crowd {
     await Promise.all([this.#refresh(session, place), this.#refresh(session, place)])
   }
 
-  /** Somebody uses an ancestor that was copied. A user whose token is stolen is not one of the innocent. */
+  /** A thief uses an ancestor that was copied. A user whose token is stolen is not one of the innocent. */
   async #steal(user: User, session: Session): Promise<void> {
     const count = session.refreshTokens.length
     if (user.isInnocent) return
@@ -334,7 +337,7 @@ export class Crowd {
     const isAcknowledged = answer.status === 200
     history.add({ type: 'kick-out', level, target, from, to: answer.endedAt, isAcknowledged })
     if (isAcknowledged) void this.#probe(held)
-    // Whoever was kicked out comes back as another user, so that users stay few and their tokens young.
+    // A user who was kicked out comes back as another user, so that users stay few and their tokens young.
     if (level === 'subject' || level === 'client') {
       this.#users.splice(this.#users.indexOf(user), 1, this.#newUser(false))
     } else if (level === 'session') user.session = undefined

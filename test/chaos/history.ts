@@ -62,6 +62,8 @@ export interface RefreshEvent {
   readonly from: number
   readonly to: number
   readonly status: number
+  /** Why the issuer refused it, as in its `grant.rejected` event. */
+  readonly reason?: string
 }
 
 /** `wipe`: the log has lost everything or entries of it. `suffix`: a failover may have lost what was newest. */

@@ -1,14 +1,20 @@
 import express from 'express'
-import { authErrorHandler, requireAuth } from 'express-kickout'
+import { authErrorHandler, requireAuth, type RevocationsEvent } from 'express-kickout'
 import { adminRouter } from 'express-kickout/admin'
-import { createIssuer } from 'express-kickout/issuer'
+import { createIssuer, type IssuerEvent } from 'express-kickout/issuer'
 import { readConfig, serve } from '../../drills/support/serve.ts'
 import { audience, issuer as issuerUrl } from '../../support/make-token.ts'
 import type { ServerConfig } from '../places.ts'
 import { rememberEvents, storeOf } from './store.ts'
 
 const config = readConfig() as ServerConfig
-const { events, onEvent } = rememberEvents()
+const { events, onEvent: remember } = rememberEvents()
+/** Why the request that is being answered was refused. The issuer answers in the same turn in which it reports a refusal. */
+let refusal: string | undefined
+const onEvent = (event: IssuerEvent | RevocationsEvent): void => {
+  if (event.type === 'grant.rejected') refusal = event.reason
+  remember(event)
+}
 const issuer = createIssuer({
   onEvent,
   issuer: issuerUrl,
@@ -28,6 +34,16 @@ guard.ready().catch(() => undefined)
 
 const app = express()
 app.disable('x-powered-by').disable('etag')
+// For the history. A client is never told whether its refresh token was reused, expired or unknown.
+app.use((_req, res, next) => {
+  const json = res.json.bind(res)
+  res.json = (body: object) => {
+    const reason = refusal
+    refusal = undefined
+    return json(reason === undefined ? body : { ...body, reason })
+  }
+  next()
+})
 app.use(issuer.router)
 app.use('/admin', guard, adminRouter({ issuer }))
 app.post('/login', express.json(), async (req, res) => {
