@@ -34,6 +34,8 @@ const bootBlockMs = 25
 const serverCheckEveryMs = 4000
 /** The least time between two reads of the head. While many entries arrive, the reads in between ask for entries alone. */
 const minHeadMs = 20
+/** The same while a kick-out waits for this server's report, which is sent with the head. */
+const minAwaitedHeadMs = 2
 /** From so many servers on, each reads less often. */
 const fleetSize = 100
 /** How many servers report an awaited entry in one millisecond: a larger fleet spreads its reports over more time. */
@@ -234,7 +236,8 @@ export class Reader {
     if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
     switch (step.then) {
       case 'follow': {
-        const headDueAtMs = this.#headAskedAtMs + Math.max(minHeadMs, this.#servers / serversPerMs)
+        const leastMs = this.#isAwaited ? minAwaitedHeadMs : minHeadMs
+        const headDueAtMs = this.#headAskedAtMs + Math.max(leastMs, this.#servers / serversPerMs)
         const dueMs = Math.max(headDueAtMs, this.#reportDueAtMs) - this.#deps.clock.monotonic()
         return this.#isBusy && dueMs >= 1 ? this.#readEntries(log, dueMs) : this.#round(log)
       }
