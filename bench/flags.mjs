@@ -18,7 +18,7 @@ const full = {
   pairs: 3,
   seconds: 3,
   warmupSeconds: 1,
-  coldTokens: 30_000,
+  coldTokens: 20_000,
   rotations: 1000,
   latencySeconds: 20,
   liveRevocations: [10_000, 100_000, 1_000_000],
