@@ -41,8 +41,8 @@ const groups = {
     ],
   },
   store: {
-    sources: ['issuer/sessions/memory-session-store', 'issuer/sessions/memory-horizons'],
-    tests: ['issuer/sessions/memory-session-store', 'issuer/sessions/memory-horizons'],
+    sources: ['issuer/sessions/memory-session-store', 'issuer/sessions/memory-marks'],
+    tests: ['issuer/sessions/memory-session-store', 'issuer/sessions/memory-marks'],
   },
 }
 

@@ -77,8 +77,8 @@ export class Keys {
     return `${this.base(partition)}servers`
   }
 
-  horizons(partition: number): string {
-    return `${this.base(partition)}horizons`
+  marks(partition: number): string {
+    return `${this.base(partition)}marks`
   }
 
   /** A key that is never written. Scripts get it in place of a key that they do not need. */
@@ -111,8 +111,8 @@ export class Keys {
     return nameOf(level, issuer, id)
   }
 
-  /** The field of `horizons` for a client or everyone. Scripts build the same name from a session's record. */
-  horizon(level: 'client' | 'everyone', issuer: string, id: string): string {
+  /** The field of `marks` for a client or everyone. Scripts build the same name from a session's record. */
+  markField(level: 'client' | 'everyone', issuer: string, id: string): string {
     return `${level}:${Buffer.byteLength(issuer)}:${issuer}:${id}`
   }
 }

@@ -34,7 +34,7 @@ class GatedStore implements SessionStore {
     return this.#waiting.length
   }
 
-  /** By name, so that an index means the same in each run, whoever came first. */
+  /** By name, so that an index means the same in each run, in whatever order they came. */
   open(index: number): void {
     this.#waiting.sort((a, b) => a.name.localeCompare(b.name))
     for (const { open } of this.#waiting.splice(index, 1)) open()

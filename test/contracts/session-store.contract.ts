@@ -240,6 +240,28 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         expect(await store.start(newSession(full))).toMatchObject({ outcome: 'started' })
       })
 
+      test('does not count sessions of a client, or of everyone, that was kicked out', async () => {
+        const full = { maxPerSubject: 1, whenFull: 'refuse', clientId: 'web' } as const
+        const first = await start(full)
+        await store.revocations(issuer).kickOut({ issuer, client: 'web' })
+        const second = await start(full)
+        expect(await isAlive(first)).toBe(false)
+        await store.revocations(issuer).kickOut({ issuer, everyone: true })
+        const third = await start({ ...full, whenFull: 'end-oldest' })
+        expect(await isAlive(second)).toBe(false)
+        expect(await isAlive(third)).toBe(true)
+      })
+
+      test('tells the history of kick-outs why a session had to go', async () => {
+        const gone = [await start(), await start()].map(({ sessionId }) => sessionId)
+        await start({ maxPerSubject: 1 })
+        const { kickOuts } = await store.revocations(issuer).listKickOuts({ limit: 10 })
+        expect(kickOuts.map(({ target }) => target).sort()).toEqual(gone.sort())
+        expect(new Set(kickOuts.map(({ id }) => id)).size).toBe(2)
+        for (const kickOut of kickOuts)
+          expect(kickOut).toMatchObject({ level: 'session', reason: 'too many sessions' })
+      })
+
       test('counts each user alone', async () => {
         await start({ maxPerSubject: 1 })
         const other = await start({ maxPerSubject: 1, subject: `${subject} too` })
@@ -253,8 +275,13 @@ export function describeSessionStore(name: string, source: SessionStoreSource): 
         const starts = Array.from({ length: 30 }, async () =>
           store.start(newSession({ maxPerSubject: 3 })),
         )
-        await Promise.all(starts)
-        expect(await store.list(issuer, subject)).toHaveLength(3)
+        const begun = (await Promise.all(starts)).flatMap((outcome) =>
+          outcome.outcome === 'started' ? [outcome.session] : [],
+        )
+        const left = (await store.list(issuer, subject)).map(({ sessionId }) => sessionId)
+        expect(left).toHaveLength(3)
+        for (const session of begun)
+          expect(await isRevoked(session)).toBe(!left.includes(session.sessionId))
       })
     })
 

@@ -211,7 +211,7 @@ const disk = mountSmallDisk(220)
       expect(await ask(api, 'before')).toBe(401)
       for (const subject of acknowledged.slice(-5)) expect(await ask(api, subject)).toBe(401)
       rmSync(filler)
-      // A database that could not write its log has stopped itself; whoever runs it starts it again.
+      // A database that could not write its log has stopped itself; its operator starts it again.
       await server.ask('SELECT 1').catch(async () => server.restart())
       await untilLive(api)
       expect(await api.kickOut({ subject: 'after' })).toMatchObject({ confirmed: 1 })

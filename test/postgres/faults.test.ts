@@ -120,6 +120,23 @@ test('of 50 rotations of one token by two issuers at once, one wins and 49 get i
   expect(new Set(outcomes.map((outcome) => 'counter' in outcome && outcome.counter)).size).toBe(1)
 })
 
+test('kick-outs of one user that come at once do not wait for each other where they raise the retention', async () => {
+  for (let round = 0; round < 5; round++) {
+    const schema = await postgres.schema()
+    const pool = postgres.pool({ max: 20 })
+    const writers = Array.from({ length: 4 }, () =>
+      postgresRevocations(pool, { schema, issuer, retentionSeconds: 90_000 }),
+    )
+    postgres.defer(async () => Promise.all(writers.map(async (writer) => writer.close())))
+    const kickOuts = Array.from({ length: 20 }, async (_, index) =>
+      writers[index % writers.length]?.kickOut({ subject: 'ada' }, { confirmTimeoutMs: 0 }),
+    )
+    expect(await Promise.all(kickOuts)).toHaveLength(20)
+    const [meta] = await postgres.server.ask(`SELECT retention_ms FROM ${schema}.meta`)
+    expect(meta).toEqual({ retention_ms: '90000000' })
+  }
+})
+
 test('three servers confirm a kick-out that a fourth process writes', async () => {
   const schema = await postgres.schema()
   const servers = await Promise.all([1, 2, 3].map(async () => startReadyServer({ schema })))

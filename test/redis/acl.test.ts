@@ -9,7 +9,7 @@ import { waitUntil } from '../support/wait.ts'
 
 /*
  * The users that docs/redis.md recommends, on a real server: they suffice, and the one of a resource server cannot kick
- * anybody out.
+ * out a user.
  */
 const page = readFileSync(join(import.meta.dirname, '../../docs/redis.md'), 'utf8')
 const [, block = ''] = /```redis\n([^]*?)```/.exec(page) ?? []
@@ -120,8 +120,8 @@ test('I10 the user of a resource server writes nothing but its heartbeat, whatev
     ['HDEL', `${base}session:${sid}`, 'subject'],
     ['HSET', user, 'version', '9000000000000000'],
     ['HSET', `${base}meta`, 'first', '1000000000'],
-    ['HDEL', `${base}horizons`, 'everyone'],
-    ['HSET', `${base}horizons`, 'everyone', '1'],
+    ['HDEL', `${base}marks`, 'everyone'],
+    ['HSET', `${base}marks`, 'everyone', '1'],
     ['XADD', `${base}stream`, '*', 'd', '1'],
     ['SET', `${base}deny:subject:x`, '1'],
     ['DEL', `${base}stream`],

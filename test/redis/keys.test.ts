@@ -71,7 +71,7 @@ describe('Keys', () => {
         if (c === a || ![a, b, c, d].every((text) => text.isWellFormed())) return
         expect(keys.userName(c, d)).not.toBe(keys.userName(a, b))
         expect(keys.denyName('token', c, d)).not.toBe(keys.denyName('token', a, b))
-        expect(keys.horizon('client', c, d)).not.toBe(keys.horizon('client', a, b))
+        expect(keys.markField('client', c, d)).not.toBe(keys.markField('client', a, b))
       }),
       { numRuns: 2_000 },
     )

@@ -46,7 +46,7 @@ test('the table of keys has the keys of the source', () => {
     keys.meta(0),
     keys.stream(0),
     keys.servers(0),
-    keys.horizons(0),
+    keys.marks(0),
     keys.user(issuer, 'u1'),
     keys.userSessions(issuer, 'u1'),
     keys.session('sid'),

@@ -2,9 +2,10 @@ import { type Clock, systemClock } from '../../clock.ts'
 import { UnavailableError } from '../../errors.ts'
 import { assertOptions, readNumber } from '../../options.ts'
 import { createMemoryRevocations, type KickOutHook } from '../../revocation/memory-revocations.ts'
+import { surplusReason } from '../../revocation/reasons.ts'
 import { type AuditedRevocations, defaultRetentionSeconds } from '../../revocation/revocations.ts'
 import type { ResolvedTarget } from '../../revocation/target.ts'
-import { MemoryHorizons } from './memory-horizons.ts'
+import { MemoryMarks } from './memory-marks.ts'
 import type {
   AmendOutcome,
   AmendRequest,
@@ -56,7 +57,7 @@ export class MemorySessionStore implements SessionStore {
   readonly #clock: Clock
   readonly #sessions = new Map<string, Kept>()
   readonly #bySubject = new Map<string, Set<string>>()
-  readonly #horizons = new MemoryHorizons()
+  readonly #marks = new MemoryMarks()
   readonly #revocations: AuditedRevocations
   /** When the last of the sessions ends, milliseconds. */
   #latestEnd = 0
@@ -96,7 +97,10 @@ export class MemorySessionStore implements SessionStore {
     const ended = live.slice(live.length - Math.max(surplus, 0)).map(({ sessionId }) => sessionId)
     // Memory revocations act before they are awaited; awaiting them last keeps this method one step.
     const kickOuts = ended.map(async (sessionId) =>
-      this.#revocations.kickOut({ issuer: session.issuer, session: sessionId }),
+      this.#revocations.kickOut(
+        { issuer: session.issuer, session: sessionId },
+        { reason: surplusReason },
+      ),
     )
     const kept: Kept = {
       sessionId: session.sessionId,
@@ -106,9 +110,9 @@ export class MemorySessionStore implements SessionStore {
       scopes: session.scopes,
       device: session.device,
       authentication: session.authentication,
-      startedAt: this.#horizons.startOf(session.issuer, session.clientId, now),
+      startedAt: this.#marks.startOf(session.issuer, session.clientId, now),
       lastSeenAt: now,
-      version: this.#horizons.versionOf(session.issuer, session.subject, now),
+      version: this.#marks.versionOf(session.issuer, session.subject, now),
       counter: 0,
       rotatedAt: now,
       retriedLateAt: -1,
@@ -133,7 +137,7 @@ export class MemorySessionStore implements SessionStore {
     this.#assertOpen()
     const now = this.#clock.now()
     const kept = this.#sessions.get(request.sessionId)
-    if (!kept || this.#horizons.isOver(kept)) return { outcome: 'ended' }
+    if (!kept || this.#marks.isOver(kept)) return { outcome: 'ended' }
     if (request.clientId !== undefined && request.clientId !== kept.clientId)
       return { outcome: 'client' }
     const isPrevious = request.counter === kept.counter - 1
@@ -169,7 +173,7 @@ export class MemorySessionStore implements SessionStore {
     }
     kept.lastSeenAt = now
     kept.idleUntil = now + request.idleTtlMs
-    const date = this.#horizons.dateToken(kept, now)
+    const date = this.#marks.dateToken(kept, now)
     return { outcome, session: toRecord(kept), counter: kept.counter, now: date }
   }
 
@@ -177,18 +181,18 @@ export class MemorySessionStore implements SessionStore {
     this.#assertOpen()
     const now = this.#clock.now()
     const kept = this.#sessions.get(sessionId)
-    if (!kept || this.#horizons.isOver(kept)) return Promise.resolve({ outcome: 'ended' })
+    if (!kept || this.#marks.isOver(kept)) return Promise.resolve({ outcome: 'ended' })
     if (now >= kept.expiresAt) return Promise.resolve({ outcome: 'expired' })
     if (kept[field] !== before) return Promise.resolve({ outcome: 'changed' })
     kept[field] = after
-    const date = this.#horizons.dateToken(kept, now)
+    const date = this.#marks.dateToken(kept, now)
     return Promise.resolve({ outcome: 'amended', session: toRecord(kept), now: date })
   }
 
   async find(sessionId: string): Promise<SessionRecord | undefined> {
     this.#assertOpen()
     const kept = this.#sessions.get(sessionId)
-    return Promise.resolve(kept && !this.#horizons.isOver(kept) ? toRecord(kept) : undefined)
+    return Promise.resolve(kept && !this.#marks.isOver(kept) ? toRecord(kept) : undefined)
   }
 
   async list(
@@ -216,7 +220,7 @@ export class MemorySessionStore implements SessionStore {
 
   #onKickOut(target: ResolvedTarget, givenAt: number, isNow: boolean): ReturnType<KickOutHook> {
     // Tokens may be dated ahead, by a clock that was set back since.
-    const at = isNow ? Math.max(givenAt, this.#horizons.latest) : givenAt
+    const at = isNow ? Math.max(givenAt, this.#marks.latest) : givenAt
     return { at, ...this.#endTargeted(target, at, isNow) }
   }
 
@@ -240,16 +244,16 @@ export class MemorySessionStore implements SessionStore {
         const user = userKey(target.issuer, target.id)
         const live = this.#liveSessions(user, now)
         const until = this.#marksUntil(now)
-        const version = this.#horizons.raiseVersion(target.issuer, target.id, at, isNow, until)
-        const over = live.filter((kept) => this.#horizons.isOver(kept))
+        const version = this.#marks.raiseVersion(target.issuer, target.id, at, isNow, until)
+        const over = live.filter((kept) => this.#marks.isOver(kept))
         for (const kept of over) this.#delete(kept)
         return { sessionsEnded: over.length, version }
       }
       case 'client':
       case 'everyone': {
         const until = this.#marksUntil(now)
-        this.#horizons.raise(target.issuer, target.level, target.id, at, until)
-        const over = [...this.#sessions.values()].filter((kept) => this.#horizons.isOver(kept))
+        this.#marks.raise(target.issuer, target.level, target.id, at, until)
+        const over = [...this.#sessions.values()].filter((kept) => this.#marks.isOver(kept))
         for (const kept of over) this.#delete(kept)
         return { sessionsEnded: over.filter((kept) => now < kept.expiresAt).length }
       }
@@ -271,7 +275,7 @@ export class MemorySessionStore implements SessionStore {
 
   /** Sessions of users who do not come back go too: the oldest stand first, and go when even reuse is past. */
   #sweep(now: number): void {
-    this.#horizons.sweep(now)
+    this.#marks.sweep(now)
     for (const kept of this.#sessions.values()) {
       if (now < kept.absoluteUntil + this.retentionSeconds * 1000) return
       this.#delete(kept)
@@ -283,7 +287,7 @@ export class MemorySessionStore implements SessionStore {
     const live: Kept[] = []
     for (const sessionId of this.#bySubject.get(user) ?? []) {
       const kept = this.#sessions.get(sessionId)
-      if (!kept || this.#horizons.isOver(kept)) continue
+      if (!kept || this.#marks.isOver(kept)) continue
       if (now < kept.expiresAt) live.push(kept)
       else if (now >= kept.expiresAt + this.retentionSeconds * 1000) this.#delete(kept)
     }

@@ -78,7 +78,7 @@ export interface NewSession {
 }
 
 export type StartOutcome =
-  /** `ended`: sessions that had to go for it. */
+  /** `ended`: sessions that had to go for it. They were kicked out in the step that began this one. */
   | {
       readonly outcome: 'started'
       readonly session: SessionRecord

@@ -12,7 +12,9 @@ const maxSkewMs = 60_000
  * that stalls between two. Inside a function every statement sees what was committed before it, so what is read after a
  * lock was taken is what is true under the lock.
  *
- * Locks are taken in one order: horizons, user, rows of sessions, one target, meta. So no two functions wait for each other.
+ * Locks are taken in one order: marks, user, rows of sessions, one target, meta. So no two functions wait for each other.
+ * A login that kicks out several sessions takes further targets after meta: it has locked their rows before, and a kick-out
+ * of the same session waits for the row first.
  */
 export const logFunctions = `
 CREATE OR REPLACE FUNCTION :s.now_ms() RETURNS bigint LANGUAGE sql VOLATILE AS $$
@@ -47,13 +49,18 @@ BEGIN
   ON CONFLICT DO NOTHING;
 END $$;
 
--- A raise counts for tokens issued after it: kick-outs of before were kept for less. While an earlier raise still concerns
--- living tokens, the smaller of the two values goes on to count. Returns the largest retention that a process has given.
-CREATE OR REPLACE FUNCTION :s.raise_retention(p_retention bigint) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE v_held bigint; v_now bigint := :s.now_ms();
+-- The largest retention that a process has given. Takes no lock.
+CREATE OR REPLACE FUNCTION :s.largest_retention(p_retention bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  SELECT retention_ms INTO v_held FROM :s.meta;
-  IF v_held IS NULL OR v_held >= p_retention THEN RETURN greatest(coalesce(v_held, 0), p_retention); END IF;
+  RETURN greatest(p_retention, (SELECT retention_ms FROM :s.meta));
+END $$;
+
+-- A raise counts for tokens issued after it: kick-outs of before were kept for less. While an earlier raise still concerns
+-- living tokens, the smaller of the two values goes on to count. It locks meta, so it comes last.
+CREATE OR REPLACE FUNCTION :s.raise_retention(p_retention bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE v_now bigint := :s.now_ms();
+BEGIN
+  IF EXISTS (SELECT 1 FROM :s.meta WHERE retention_ms >= p_retention) THEN RETURN; END IF;
   UPDATE :s.meta SET
     retention_before_ms = CASE WHEN retention_ms = 0 THEN 0
       WHEN raised_at > 0 AND v_now - raised_at < p_retention THEN least(retention_ms, retention_before_ms)
@@ -61,7 +68,6 @@ BEGIN
     raised_at = CASE WHEN retention_ms = 0 THEN 0 ELSE v_now END,
     retention_ms = p_retention
   WHERE retention_ms < p_retention;
-  RETURN p_retention;
 END $$;
 
 -- Begins a new epoch of the log: every server that holds entries republishes those that are missing.
@@ -117,6 +123,7 @@ BEGIN
     PERFORM :s.open_log();
     UPDATE :s.meta SET seq = seq + 1 RETURNING seq, epoch INTO o_seq, o_epoch;
   END IF;
+  PERFORM :s.raise_retention(p_retention);
   INSERT INTO :s.log (seq, appended_at, kick_out_id, issuer, level, target, at, kept_until, version, reason, author, written_by)
     VALUES (o_seq, v_now, p_kick_out_id, p_issuer, p_level, p_target, p_at, p_kept_until, p_version, p_reason, p_author, p_by);
   INSERT INTO :s.denied AS d (level, issuer, target, at, kept_until, version, reason, kick_out_id, epoch)
@@ -151,13 +158,13 @@ CREATE OR REPLACE FUNCTION :s.kick_out(p_retention bigint, p_kick_out_id text, p
 DECLARE v_retention bigint; v_needed bigint; v_held :s.denied; v_youngest bigint;
 BEGIN
   PERFORM :s.prepare();
-  v_retention := :s.raise_retention(p_retention);
+  v_retention := :s.largest_retention(p_retention);
   o_ended := 0;
   o_is_new := true;
   o_kick_out_id := p_kick_out_id;
   IF p_level IN ('client', 'everyone') THEN
     -- Refreshes and logins that are under way come before this, those that begin from here on see it.
-    PERFORM pg_advisory_xact_lock(:s.lock_key('horizons', '', ''));
+    PERFORM pg_advisory_xact_lock(:s.lock_key('marks', '', ''));
   ELSIF p_level = 'session' THEN
     -- A session of that name that another issuer has is another session.
     DELETE FROM :s.sessions WHERE session_id = p_target AND issuer = p_issuer;
@@ -215,8 +222,8 @@ DECLARE v_now bigint; v_retention bigint; v_version bigint := p_version;
 BEGIN
   PERFORM :s.prepare();
   PERFORM :s.open_log();
-  v_retention := :s.raise_retention(p_retention);
-  IF p_level IN ('client', 'everyone') THEN PERFORM pg_advisory_xact_lock(:s.lock_key('horizons', '', ''));
+  v_retention := :s.largest_retention(p_retention);
+  IF p_level IN ('client', 'everyone') THEN PERFORM pg_advisory_xact_lock(:s.lock_key('marks', '', ''));
   ELSIF p_level = 'session' THEN DELETE FROM :s.sessions WHERE session_id = p_target AND issuer = p_issuer; END IF;
   PERFORM pg_advisory_xact_lock(:s.lock_key(p_level, p_issuer, p_target));
   v_now := :s.now_ms();

@@ -1,5 +1,4 @@
-/** The reason in the history of kick-outs. */
-export const reuseReason = 'a superseded refresh token was used again'
+import { reuseReason, surplusReason } from '../../revocation/reasons.ts'
 
 /**
  * The functions of sessions. A rotation takes the lock of its row in a statement of its own and decides in the next ones,
@@ -20,18 +19,18 @@ END $$;
 
 CREATE OR REPLACE FUNCTION :s.start_session(p_retention bigint, p_session_id text, p_issuer text, p_subject text,
   p_client text, p_scopes text, p_details text, p_idle_ms bigint, p_absolute_ms bigint, p_max bigint, p_refuses boolean,
-  OUT o_outcome text, OUT o_now bigint, OUT o_started_at bigint, OUT o_version bigint, OUT o_ended text[])
+  OUT o_outcome text, OUT o_now bigint, OUT o_started_at bigint, OUT o_version bigint, OUT o_ended text)
 LANGUAGE plpgsql AS $$
 DECLARE v_live text[]; v_surplus bigint; v_retention bigint;
 BEGIN
   PERFORM :s.prepare();
   PERFORM :s.open_log();
-  v_retention := :s.raise_retention(p_retention);
-  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('horizons', '', ''));
+  v_retention := :s.largest_retention(p_retention);
+  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('marks', '', ''));
   -- Kick-outs of the user, and other logins, come before this or after it.
   PERFORM pg_advisory_xact_lock(:s.lock_key('subject', p_issuer, p_subject));
   o_now := :s.now_ms();
-  o_ended := ARRAY[]::text[];
+  o_ended := '[]';
   IF p_max > 0 THEN
     SELECT array_agg(x.session_id ORDER BY x.seen_at DESC, x.ordinal DESC) INTO v_live FROM :s.sessions x
       WHERE x.subject = p_subject AND x.issuer = p_issuer AND least(x.idle_until, x.ends_at) > o_now AND NOT :s.is_over(x);
@@ -41,7 +40,13 @@ BEGIN
         o_outcome := 'full';
         RETURN;
       END IF;
-      o_ended := v_live[cardinality(v_live) - v_surplus + 1 :];
+      v_live := v_live[cardinality(v_live) - v_surplus + 1 :];
+      -- All rows are locked before the first kick-out locks the log: a refresh that has locked a row may be waiting for the log.
+      PERFORM 1 FROM :s.sessions WHERE session_id = ANY (v_live) ORDER BY session_id FOR UPDATE;
+      SELECT json_agg(json_build_object('session_id', x.id, 'kick_out_id', k.o_kick_out_id, 'at', k.o_at,
+        'kept_until', k.o_kept_until)) INTO o_ended
+      FROM unnest(v_live) AS x(id), LATERAL :s.kick_out(p_retention, gen_random_uuid()::text, p_issuer, 'session', x.id,
+        '${surplusReason}', NULL, NULL, NULL, 0, 0) k;
     END IF;
   END IF;
   -- Later than every kick-out of before, which a primary whose clock was ahead may have dated.
@@ -55,6 +60,7 @@ BEGIN
     o_now + p_absolute_ms, 0, o_now, o_version);
   DELETE FROM :s.sessions WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM :s.sessions WHERE ends_at < o_now - v_retention ORDER BY ends_at LIMIT 5 FOR UPDATE SKIP LOCKED));
+  PERFORM :s.raise_retention(p_retention);
   o_outcome := 'started';
 END $$;
 
@@ -66,7 +72,7 @@ CREATE OR REPLACE FUNCTION :s.rotate(p_retention bigint, p_session_id text, p_co
 DECLARE s :s.sessions; v_is_retry boolean; v_is_late boolean; v_ended boolean;
 BEGIN
   PERFORM :s.prepare();
-  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('horizons', '', ''));
+  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('marks', '', ''));
   SELECT * INTO s FROM :s.sessions WHERE session_id = p_session_id FOR UPDATE;
   IF s.session_id IS NULL OR :s.is_over(s) THEN
     o_outcome := 'ended';
@@ -115,7 +121,7 @@ CREATE OR REPLACE FUNCTION :s.amend_session(p_session_id text, p_is_step_up bool
 DECLARE s :s.sessions;
 BEGIN
   PERFORM :s.prepare();
-  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('horizons', '', ''));
+  PERFORM pg_advisory_xact_lock_shared(:s.lock_key('marks', '', ''));
   SELECT * INTO s FROM :s.sessions WHERE session_id = p_session_id FOR UPDATE;
   IF s.session_id IS NULL OR :s.is_over(s) THEN
     o_outcome := 'ended';

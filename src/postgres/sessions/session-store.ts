@@ -8,14 +8,15 @@ import type {
   SessionStore,
   StartOutcome,
 } from '../../issuer/sessions/session-store.ts'
+import { reuseReason, surplusReason } from '../../revocation/reasons.ts'
 import type { AuditedRevocations } from '../../revocation/revocations.ts'
+import type { Revocation } from '../../revocation/revocation.ts'
 import { type Commands, writeBudgetMs } from '../client/commands.ts'
 import { toUnavailable } from '../client/failure.ts'
 import { decodeText, encodeText } from '../encoding.ts'
 import { PostgresRevocations } from '../kick-outs/postgres-revocations.ts'
 import { newKickOutId, RevocationLog } from '../kick-outs/publish.ts'
 import { postgresDefaults, type PostgresPool, type StoreSettings } from '../options.ts'
-import { reuseReason } from '../schema/session-functions.ts'
 
 /** A row of `sessions`, as JSON of PostgreSQL. */
 interface SessionRow {
@@ -40,7 +41,16 @@ interface StartRow {
   readonly o_now: string
   readonly o_started_at: string
   readonly o_version: string
-  readonly o_ended: readonly string[]
+  /** JSON: an array of {@link EndedRow}. */
+  readonly o_ended: string
+}
+
+/** A session that was kicked out. Times in milliseconds. */
+interface EndedRow {
+  readonly session_id: string
+  readonly kick_out_id: string
+  readonly at: number
+  readonly kept_until: number
 }
 
 interface RotateRow {
@@ -124,8 +134,18 @@ export class PostgresSessionStore implements SessionStore {
     const row = answer as StartRow
     if (row.o_outcome === 'full') return { outcome: 'full' }
     const now = Number(row.o_now)
-    const ended = row.o_ended.map(decodeText)
-    await Promise.all(ended.map(async (sid) => this.#end(issuer, sid)))
+    const gone = JSON.parse(row.o_ended) as EndedRow[]
+    const ended = gone.map((session) => decodeText(session.session_id))
+    gone.forEach(({ kick_out_id: kickOutId, at, kept_until: until }, index) => {
+      this.#enforceEnd({
+        kickOutId,
+        issuer,
+        id: ended[index] ?? '',
+        at,
+        until,
+        reason: surplusReason,
+      })
+    })
     const record: SessionRecord = {
       ...{ sessionId, issuer, subject, clientId, scopes, device, authentication },
       startedAt: Number(row.o_started_at),
@@ -164,12 +184,7 @@ export class PostgresSessionStore implements SessionStore {
         const session = toRecord(row.o_session)
         const { issuer } = session
         const [at, until] = [Number(row.o_at), Number(row.o_kept_until)]
-        const reason = reuseReason
-        // Puts the revocation in force in this process before the caller gets its answer.
-        this.#shared(issuer).enforce(
-          { kickOutId, issuer, level: 'session', id: sessionId, at, until, reason },
-          until - at,
-        )
+        this.#enforceEnd({ kickOutId, issuer, id: sessionId, at, until, reason: reuseReason })
         return { outcome, session }
       }
       case 'rotated':
@@ -217,11 +232,12 @@ export class PostgresSessionStore implements SessionStore {
     return rows.map((row) => toRecord((row as { read_sessions: string }).read_sessions))
   }
 
-  /** Ends a session that exceeds the user's maximum. After a failure the next login counts the session again, and ends it. */
-  async #end(issuer: string, sessionId: string): Promise<void> {
-    await this.#shared(issuer)
-      .kickOut({ issuer, session: sessionId }, { confirmTimeoutMs: 0, reason: 'too many sessions' })
-      .catch(() => undefined)
+  /**
+   * Puts the revocation of a session, which a function of the schema has written, in force in this process, before the
+   * caller gets its answer.
+   */
+  #enforceEnd(ended: Omit<Revocation, 'level'>): void {
+    this.#shared(ended.issuer).enforce({ ...ended, level: 'session' }, ended.until - ended.at)
   }
 
   #shared(issuer: string): PostgresRevocations {

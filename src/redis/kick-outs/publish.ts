@@ -14,7 +14,7 @@ import { kickOutScript } from '../scripts/kick-out.ts'
 import type { openingArguments } from '../scripts/prelude.ts'
 import { openScript } from '../scripts/open.ts'
 import { republishScript } from '../scripts/republish.ts'
-import { setHorizonScript } from '../scripts/set-horizon.ts'
+import { raiseMarkScript } from '../scripts/raise-mark.ts'
 import type { LayoutSettings } from '../options.ts'
 
 /** The budget of a write. After it the caller gets an error, although Redis may have written. */
@@ -153,7 +153,7 @@ export class RevocationLog {
       await this.assertUsable()
       const marks =
         level === 'client' || level === 'everyone'
-          ? await this.#setHorizons(level, issuer, id, givenAt)
+          ? await this.#raiseMarks(level, issuer, id, givenAt)
           : []
       const waits = this.settings.minReplicas > 0
       const connection = waits ? this.#connection.blocking : this.#connection
@@ -167,7 +167,7 @@ export class RevocationLog {
           id,
           kick_out_id: written.kickOutId,
           base: this.keys.base(partition),
-          horizon: this.#horizonOf(written),
+          mark_field: this.#markFieldOf(written),
           revocation: encodeRevocation(written),
           reason: reason ?? '',
           given_at: givenAt,
@@ -200,7 +200,7 @@ export class RevocationLog {
     const { level, issuer, id, at, version, reason } = revocation
     const partition = this.keys.partitionOf(level, issuer, id)
     const kickOutId = newKickOutId()
-    if (level === 'client' || level === 'everyone') await this.#setHorizons(level, issuer, id, at)
+    if (level === 'client' || level === 'everyone') await this.#raiseMarks(level, issuer, id, at)
     await this.#connection.runPatiently(writeBudgetMs, async (client) =>
       republishScript(client, this.#keysOf(revocation), {
         ...this.opening,
@@ -208,7 +208,7 @@ export class RevocationLog {
         level,
         kick_out_id: kickOutId,
         base: this.keys.base(partition),
-        horizon: this.#horizonOf(revocation),
+        mark_field: this.#markFieldOf(revocation),
         revocation: encodeRevocation({ ...revocation, kickOutId }),
         reason: reason ?? '',
         given_at: at,
@@ -219,7 +219,7 @@ export class RevocationLog {
   }
 
   /** @returns the moment of the kick-out as each partition knows it: the sessions of a user are in one of them */
-  async #setHorizons(
+  async #raiseMarks(
     level: 'client' | 'everyone',
     issuer: string,
     id: string,
@@ -227,21 +227,21 @@ export class RevocationLog {
   ): Promise<number[]> {
     // Partition 0 is written with the revocation itself.
     const others = this.partitions.slice(1)
-    const horizon = this.keys.horizon(level, issuer, id)
+    const markField = this.keys.markField(level, issuer, id)
     const waits = this.settings.minReplicas > 0
     const connection = waits ? this.#connection.blocking : this.#connection
     return Promise.all(
       others.map(async (partition) =>
         connection.runPatiently(writeBudgetMs, async (client) => {
           const node = waits ? await connection.nodeOf(client, this.keys.meta(partition)) : client
-          const mark = await setHorizonScript(
+          const mark = await raiseMarkScript(
             node,
             {
               meta_key: this.keys.meta(partition),
               stream_key: this.keys.stream(partition),
-              horizons_key: this.keys.horizons(partition),
+              marks_key: this.keys.marks(partition),
             },
-            { ...this.opening, horizon, given_at: givenAt },
+            { ...this.opening, mark_field: markField, given_at: givenAt },
           )
           if (waits) await this.#assertReplicated(node as Redis)
           return mark
@@ -261,8 +261,8 @@ export class RevocationLog {
     }
   }
 
-  #horizonOf({ level, issuer, id }: Pick<Revocation, 'level' | 'issuer' | 'id'>): string {
-    return level === 'client' || level === 'everyone' ? this.keys.horizon(level, issuer, id) : ''
+  #markFieldOf({ level, issuer, id }: Pick<Revocation, 'level' | 'issuer' | 'id'>): string {
+    return level === 'client' || level === 'everyone' ? this.keys.markField(level, issuer, id) : ''
   }
 
   #keysOf({
@@ -281,7 +281,7 @@ export class RevocationLog {
       user_key: level === 'subject' ? keys.user(issuer, id) : unused,
       sessions_key: level === 'subject' ? keys.userSessions(issuer, id) : unused,
       session_key: level === 'session' ? keys.session(id) : unused,
-      horizons_key: keys.horizons(partition),
+      marks_key: keys.marks(partition),
     }
   }
 }

@@ -11,7 +11,7 @@ export type AmendReply =
  * a kick-out comes before it, and nothing changes, or after it, and ends the session. Not safe to repeat: the second time
  * the field has changed.
  *
- * Touches the session and meta; reads its user's version and horizons.
+ * Touches the session and meta; reads its user's version and marks.
  */
 export const amendSessionScript = defineScript({
   name: 'amend-session',

@@ -32,7 +32,7 @@ export const kickOutScript = defineScript({
     'user_key',
     'sessions_key',
     'session_key',
-    'horizons_key',
+    'marks_key',
   ],
   arguments: [
     ...openingArguments,
@@ -41,7 +41,7 @@ export const kickOutScript = defineScript({
     'id',
     'kick_out_id',
     'base',
-    'horizon',
+    'mark_field',
     'revocation',
     'reason',
     'given_at',
@@ -53,7 +53,7 @@ export const kickOutScript = defineScript({
   lua: `
 local now = clock()
 local refused = forbidden({ { 'HSET', meta_key, 'a', '0' }, { 'HINCRBY', meta_key, 'a', '1' }, { 'SET', deny_key, '' },
-  { 'XADD', stream_key, '*', 'a', '' }, { 'HSET', horizons_key, 'a', '0' }, { 'HSET', user_key, 'a', '0' },
+  { 'XADD', stream_key, '*', 'a', '' }, { 'HSET', marks_key, 'a', '0' }, { 'HSET', user_key, 'a', '0' },
   { 'PEXPIRE', user_key, '1' }, { 'DEL', session_key }, { 'ZREM', sessions_key, 'a' } })
 if refused then return refused end
 local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
@@ -80,9 +80,9 @@ elseif level == 'session' then
     redis.call('ZREM', base .. 'user-sessions:' .. held[2], id)
     ended = redis.call('DEL', session_key)
   end
-elseif horizon ~= '' then
-  local held = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
-  redis.call('HSET', horizons_key, horizon, int(math.max(held, at)))
+elseif mark_field ~= '' then
+  local held = tonumber(redis.call('HGET', marks_key, mark_field) or '0')
+  redis.call('HSET', marks_key, mark_field, int(math.max(held, at)))
 end
 local needed = now + retention
 if tonumber(expires_at) > now then needed = math.min(needed, expires_at + ${expiryMarginMs}) end

@@ -115,9 +115,9 @@ local function is_over(session)
   local version = redis.call('HGET', base .. 'user:' .. session.owner, 'version')
   if version and tonumber(session.version) < tonumber(version) then return true end
   local issuer = #session.issuer .. ':' .. session.issuer .. ':'
-  local horizons = redis.call('HMGET', base .. 'horizons', 'everyone:' .. issuer, 'client:' .. issuer .. session.client)
+  local marks = redis.call('HMGET', base .. 'marks', 'everyone:' .. issuer, 'client:' .. issuer .. session.client)
   local began = tonumber(session.started_at)
-  return began <= tonumber(horizons[1] or 0) or began <= tonumber(horizons[2] or 0)
+  return began <= tonumber(marks[1] or 0) or began <= tonumber(marks[2] or 0)
 end
 -- The date of an access token of this session: now, or when the session began where that was dated ahead. The log remembers
 -- it, in whole seconds as tokens have them, so that a kick-out by a primary whose clock is behind covers the token.
@@ -139,6 +139,18 @@ local function reply_of(session, sid)
 end
 `
 
+const sessionEnds = `-- Ends a session, and appends its revocation. Returns until when the revocation is kept.
+local function kick_out_session(session, sid, id, reason, retention_ms, now)
+  local kept_until = now + retention_ms * 9 / 8
+  redis.call('DEL', base .. 'session:' .. sid)
+  redis.call('ZREM', base .. 'user-sessions:' .. session.owner, sid)
+  publish(base .. 'deny:session:' .. session.deny, id,
+    cjson.encode({ k = id, i = session.issuer, l = 'session', t = sid, r = reason }),
+    now, kept_until, nil, reason, retention_ms, now)
+  return kept_until
+end
+`
+
 /** For scripts that neither open the log nor append to it. */
 export const basicPrelude = basics
 /** What {@link openingPrelude} is given: what the writer believes about the log, and by which clocks. */
@@ -157,4 +169,4 @@ export const prelude = basics + opening + publishing
 /** For scripts that read sessions. They need an argument `base`. */
 export const sessionPrelude = basics + sessions
 /** For scripts that end sessions by what they find. */
-export const publishingSessionPrelude = prelude + sessions
+export const publishingSessionPrelude = prelude + sessions + sessionEnds

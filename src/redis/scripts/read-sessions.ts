@@ -5,7 +5,7 @@ import { readSessionReply, type SessionReply } from './session-reply.ts'
 /**
  * Reads one session by its id, or the live sessions of a user, the last used first. Reads only.
  *
- * Touches the session list and sessions of one user, the user's version, horizons.
+ * Touches the session list and sessions of one user, the user's version, marks.
  */
 export const readSessionsScript = defineScript({
   name: 'read-sessions',

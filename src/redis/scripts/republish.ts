@@ -18,7 +18,7 @@ export const republishScript = defineScript({
     'user_key',
     'sessions_key',
     'session_key',
-    'horizons_key',
+    'marks_key',
   ],
   arguments: [
     ...openingArguments,
@@ -26,7 +26,7 @@ export const republishScript = defineScript({
     'level',
     'kick_out_id',
     'base',
-    'horizon',
+    'mark_field',
     'revocation',
     'reason',
     'given_at',
@@ -37,7 +37,7 @@ export const republishScript = defineScript({
   lua: `
 local now = clock()
 local refused = forbidden({ { 'HSET', meta_key, 'a', '0' }, { 'HINCRBY', meta_key, 'a', '1' }, { 'SET', deny_key, '' },
-  { 'XADD', stream_key, '*', 'a', '' }, { 'HSET', horizons_key, 'a', '0' }, { 'HSET', user_key, 'a', '0' },
+  { 'XADD', stream_key, '*', 'a', '' }, { 'HSET', marks_key, 'a', '0' }, { 'HSET', user_key, 'a', '0' },
   { 'PEXPIRE', user_key, '1' }, { 'DEL', session_key } })
 if refused then return refused end
 local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
@@ -55,9 +55,9 @@ if level == 'subject' then
   redis.call('PEXPIRE', user_key, int(math.max(redis.call('PTTL', user_key), retention * 9 / 8 + margin_ms)))
 elseif level == 'session' then
   if redis.call('HGET', session_key, 'issuer') == issuer then redis.call('DEL', session_key) end
-elseif horizon ~= '' then
-  local mark = tonumber(redis.call('HGET', horizons_key, horizon) or '0')
-  redis.call('HSET', horizons_key, horizon, int(math.max(mark, at)))
+elseif mark_field ~= '' then
+  local mark = tonumber(redis.call('HGET', marks_key, mark_field) or '0')
+  redis.call('HSET', marks_key, mark_field, int(math.max(mark, at)))
 end
 publish(deny_key, kick_out_id, revocation, at, now + remaining_ms, version, reason, retention, now)
 return 'WRITTEN'

@@ -1,3 +1,4 @@
+import { reuseReason } from '../../revocation/reasons.ts'
 import { defineScript } from './define-script.ts'
 import { openingArguments, publishingSessionPrelude } from './prelude.ts'
 import { readSessionReply, type SessionReply } from './session-reply.ts'
@@ -18,14 +19,11 @@ export type RotateReply =
     }
   | { readonly outcome: 'ended' | 'expired' | 'client' | 'scope' }
 
-/** For the audit trail. */
-export const reuseReason = 'a superseded refresh token was used again'
-
 /**
  * Judges a refresh token by its counter: ended, client, reuse, expiry, scope, in this order, and moves the session on or ends
  * it. Atomic: decided and written in one step, on this clock alone. Repeating a rotation within the grace is a retry.
  *
- * Touches the session, its user's version and session list, horizons; on reuse also meta, stream and a look-up key.
+ * Touches the session, its user's version and session list, marks; on reuse also meta, stream and a look-up key.
  */
 export const rotateScript = defineScript({
   name: 'rotate',
@@ -58,12 +56,7 @@ local is_retry = in_grace or is_late
 if presented < current and not is_retry then
   local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
   if problem then return problem end
-  redis.call('DEL', session_key)
-  redis.call('ZREM', base .. 'user-sessions:' .. session.owner, sid)
-  local kept_until = now + retention * 9 / 8
-  publish(base .. 'deny:session:' .. session.deny, kick_out_id,
-    cjson.encode({ k = kick_out_id, i = session.issuer, l = 'session', t = sid, r = '${reuseReason}' }),
-    now, kept_until, nil, '${reuseReason}', retention, now)
+  local kept_until = kick_out_session(session, sid, kick_out_id, '${reuseReason}', retention, now)
   return { 'reused', int(now), int(kept_until), reply_of(session, sid) }
 end
 if now >= expiry_of(session) then return { 'expired' } end

@@ -1,5 +1,6 @@
+import { surplusReason } from '../../revocation/reasons.ts'
 import { defineScript } from './define-script.ts'
-import { openingArguments, openingPrelude } from './prelude.ts'
+import { openingArguments, publishingSessionPrelude } from './prelude.ts'
 
 export type StartReply =
   | {
@@ -7,20 +8,24 @@ export type StartReply =
       readonly now: number
       readonly startedAt: number
       readonly version: number
-      readonly ended: string[]
+      /** The sessions that were kicked out, and the ids of these kick-outs. */
+      readonly ended: readonly { readonly sessionId: string; readonly kickOutId: string }[]
+      /** Until when these kick-outs are kept, milliseconds by this clock; their moment is `now`. */
+      readonly keptUntil: number
     }
   | { readonly outcome: 'full' }
 
 /**
- * Begins a session with the user's version or a higher one, and names the ones that have to go for it. Atomic: a kick-out comes before it or
- * after it. Not safe to repeat under another session id. The caller ends the sessions named in the reply; until it has,
- * the next login counts them again.
+ * Begins a session with the user's version or a higher one, and kicks out the sessions that have to go for it. Atomic: a
+ * kick-out comes before it or after it, and no login leaves more sessions than the user may have. Not safe to repeat under
+ * another session id.
  *
- * Touches meta, reads the stream, and the user's version, session list and sessions.
+ * Touches meta, marks, and the user's version, session list and sessions; where a session has to go also stream, servers
+ * and a look-up key.
  */
 export const startSessionScript = defineScript({
   name: 'start-session',
-  version: 3,
+  version: 4,
   keys: ['meta_key', 'stream_key', 'user_key', 'sessions_key', 'session_key'],
   arguments: [
     ...openingArguments,
@@ -37,30 +42,38 @@ export const startSessionScript = defineScript({
     'max_sessions',
     'when_full',
     'deny_name',
+    'kick_out_id',
   ],
-  prelude: openingPrelude,
+  prelude: publishingSessionPrelude,
   lua: `
 local now = clock()
 local problem, retention = open_log(new_epoch, partitions, retention_ms, now)
 if problem then return problem end
-local live = {}
-for _, other in ipairs(redis.call('ZREVRANGE', sessions_key, 0, -1)) do
-  local times = redis.call('HMGET', base .. 'session:' .. other, 'idle_until', 'ends_at')
-  if not times[1] then
+local limit, live = tonumber(max_sessions), {}
+-- Without a maximum only the least recently used are looked at, so that a login costs the same for every user.
+local others = limit > 0 and redis.call('ZREVRANGE', sessions_key, 0, -1) or redis.call('ZRANGE', sessions_key, 0, 9)
+for _, other in ipairs(others) do
+  local key = base .. 'session:' .. other
+  if redis.call('HLEN', key) == 0 then
     redis.call('ZREM', sessions_key, other)
-  elseif math.min(tonumber(times[1]), tonumber(times[2])) > now then
-    table.insert(live, other)
+  elseif limit > 0 then
+    local session = read_session(key)
+    if expiry_of(session) > now and not is_over(session) then table.insert(live, { sid = other, session = session }) end
   end
 end
-local ended, surplus = {}, #live + 1 - tonumber(max_sessions)
-if tonumber(max_sessions) > 0 and surplus > 0 then
+local ended, kept_until, surplus = {}, now, #live + 1 - limit
+if limit > 0 and surplus > 0 then
   if when_full == 'refuse' then return { 'full' } end
-  for index = #live - surplus + 1, #live do table.insert(ended, live[index]) end
+  for index = #live - surplus + 1, #live do
+    local id, sid = kick_out_id .. (#ended > 0 and '-' .. #ended or ''), live[index].sid
+    kept_until = kick_out_session(live[index].session, sid, id, '${surplusReason}', retention, now)
+    table.insert(ended, { sid, id })
+  end
 end
 -- Later than every kick-out of before, which a primary whose clock was ahead may have dated.
-local horizons = redis.call('HMGET', base .. 'horizons', 'everyone:' .. #issuer .. ':' .. issuer .. ':',
+local marks = redis.call('HMGET', base .. 'marks', 'everyone:' .. #issuer .. ':' .. issuer .. ':',
   'client:' .. #issuer .. ':' .. issuer .. ':' .. client)
-local began = math.max(now, tonumber(horizons[1] or '-1') + 1, tonumber(horizons[2] or '-1') + 1)
+local began = math.max(now, tonumber(marks[1] or '-1') + 1, tonumber(marks[2] or '-1') + 1)
 local version = int(math.max(now, tonumber(redis.call('HGET', user_key, 'version') or '0')))
 if began > tonumber(redis.call('HGET', meta_key, 'latest') or '0') then redis.call('HSET', meta_key, 'latest', int(began)) end
 local idle_until, ends_at = now + idle_ms, now + absolute_ms
@@ -71,14 +84,15 @@ redis.call('HSET', session_key, 'owner', owner, 'deny', deny_name, 'issuer', iss
 redis.call('ZADD', sessions_key, int(now), sid)
 redis.call('PEXPIRE', sessions_key, int(math.max(redis.call('PTTL', sessions_key), ends_at - now + retention)))
 redis.call('PEXPIRE', session_key, int(math.min(idle_until, ends_at) - now + 86400000))
-return { 'started', int(now), int(began), version, ended }
+return { 'started', int(now), int(began), version, ended, int(kept_until) }
 `,
   parse(reply): StartReply {
-    const [outcome, now, startedAt, version, ended] = reply as [
-      'started' | 'full', string, string, string, string[],
+    const [outcome, now, startedAt, version, ended, keptUntil] = reply as [
+      'started' | 'full', string, string, string, [string, string][], string,
     ] // prettier-ignore
     if (outcome === 'full') return { outcome }
-    const times = { now: Number(now), startedAt: Number(startedAt) }
-    return { outcome, ...times, version: Number(version), ended }
+    const times = { now: Number(now), startedAt: Number(startedAt), keptUntil: Number(keptUntil) }
+    const kickOuts = ended.map(([sessionId, kickOutId]) => ({ sessionId, kickOutId }))
+    return { outcome, ...times, version: Number(version), ended: kickOuts }
   },
 })

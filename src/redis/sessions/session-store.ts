@@ -8,7 +8,8 @@ import type {
   SessionStore,
   StartOutcome,
 } from '../../issuer/sessions/session-store.ts'
-import type { ResolvedTarget } from '../../revocation/target.ts'
+import { reuseReason, surplusReason } from '../../revocation/reasons.ts'
+import type { Revocation } from '../../revocation/revocation.ts'
 import type { AuditedRevocations } from '../../revocation/revocations.ts'
 import type { CommandConnection } from '../client/connection.ts'
 import { isUnfit, toUnavailable, toUnfit } from '../client/failure.ts'
@@ -17,16 +18,12 @@ import { RedisRevocations } from '../kick-outs/redis-revocations.ts'
 import { newKickOutId, RevocationLog, writeBudgetMs } from '../kick-outs/publish.ts'
 import { amendSessionScript } from '../scripts/amend-session.ts'
 import { readSessionsScript } from '../scripts/read-sessions.ts'
-import { reuseReason, rotateScript } from '../scripts/rotate.ts'
+import { rotateScript } from '../scripts/rotate.ts'
 import type { SessionReply } from '../scripts/session-reply.ts'
 import { startSessionScript } from '../scripts/start-session.ts'
 import { type LayoutSettings, redisDefaults, type RedisClient } from '../options.ts'
 
 const noOptions = { reason: undefined, by: undefined, at: undefined, isAwaited: false } as const
-
-function sessionTarget({ issuer, sessionId }: SessionRecord): ResolvedTarget {
-  return { issuer, level: 'session', id: sessionId }
-}
 
 type Details = Pick<SessionRecord, 'device' | 'authentication'>
 
@@ -93,6 +90,7 @@ export class RedisSessionStore implements SessionStore {
     const { sessionId, issuer, subject } = session
     const keys = this.#keys
     const partition = this.partitionOf(issuer, subject)
+    const kickOutId = newKickOutId()
     const reply = await this.#run(async (client) =>
       startSessionScript(
         client,
@@ -118,13 +116,19 @@ export class RedisSessionStore implements SessionStore {
           max_sessions: session.maxPerSubject ?? 0,
           when_full: session.whenFull,
           deny_name: keys.denyName('session', issuer, sessionId),
+          kick_out_id: kickOutId,
         },
       ),
     )
     if (reply.outcome === 'full') return reply
-    const { now, startedAt, version, ended } = reply
+    const { now, startedAt, version, keptUntil: until } = reply
     this.#log.noteDate(startedAt)
-    await Promise.all(ended.map(async (sid) => this.#end(issuer, sid)))
+    const ended = reply.ended.map(({ sessionId: id }) => id)
+    await Promise.all(
+      reply.ended.map(async ({ sessionId: id, kickOutId }) =>
+        this.#settleEnd({ kickOutId, issuer, id, at: now, until, reason: surplusReason }),
+      ),
+    )
     const record: SessionRecord = {
       sessionId,
       issuer,
@@ -177,9 +181,9 @@ export class RedisSessionStore implements SessionStore {
       this.#log.noteDate(reply.now)
       return { ...reply, session }
     }
-    this.#enforceEnd(session, reply, kickOutId)
-    // The script has written the kick-out. It still has to reach the replicas, as every kick-out.
-    if (this.#settings.minReplicas > 0) await this.#log.publish(sessionTarget(session), noOptions)
+    const { issuer, sessionId: id } = session
+    const { now: at, keptUntil: until } = reply
+    await this.#settleEnd({ kickOutId, issuer, id, at, until, reason: reuseReason })
     return { outcome: 'reused', session }
   }
 
@@ -240,23 +244,18 @@ export class RedisSessionStore implements SessionStore {
     return found.map(toRecord)
   }
 
-  /** Ends a session that exceeds the user's maximum. After a failure the next login counts the session again, and ends it. */
-  async #end(issuer: string, sessionId: string): Promise<void> {
-    await this.revocations(issuer)
-      .kickOut({ issuer, session: sessionId }, { confirmTimeoutMs: 0, reason: 'too many sessions' })
-      .catch(() => undefined)
-  }
-
-  /** Puts the revocation that the script wrote in force in this process, before the caller gets its answer. */
-  #enforceEnd(
-    { issuer, sessionId }: SessionRecord,
-    { now: at, keptUntil: until }: { now: number; keptUntil: number },
-    kickOutId: string,
-  ): void {
-    this.#shared(issuer).enforce(
-      { kickOutId, issuer, level: 'session', id: sessionId, at, until, reason: reuseReason },
-      until - at,
-    )
+  /**
+   * Puts the revocation of a session, which a script has written, in force in this process, before the caller gets its
+   * answer. It still has to reach the replicas, as every kick-out.
+   *
+   * @throws UnavailableError when too few replicas have it
+   */
+  async #settleEnd(ended: Omit<Revocation, 'level'>): Promise<void> {
+    const { issuer, id, at, until } = ended
+    const level = 'session'
+    this.#shared(issuer).enforce({ ...ended, level }, until - at)
+    if (this.#settings.minReplicas === 0) return
+    await this.#log.publish({ issuer, level, id }, noOptions)
   }
 
   #shared(issuer: string): RedisRevocations {

@@ -20,11 +20,11 @@ test('47 a mark of a client kick-out is not lowered by a primary whose clock is 
   const { server, admin } = await start()
   const writer = startNode(servers, server)
   await writer.revocations.kickOut({ client: 'leaked' }, { confirmTimeoutMs: 0 })
-  const field = keys.horizon('client', issuer, 'leaked')
+  const field = keys.markField('client', issuer, 'leaked')
   const ahead = String(Date.now() + minute)
-  await admin.hset(keys.horizons(0), field, ahead)
+  await admin.hset(keys.marks(0), field, ahead)
   await writer.revocations.kickOut({ client: 'leaked' }, { confirmTimeoutMs: 0 })
-  expect(await admin.hget(keys.horizons(0), field)).toBe(ahead)
+  expect(await admin.hget(keys.marks(0), field)).toBe(ahead)
 })
 
 test('47 sessions that a primary with a clock ahead has begun end with their client', async () => {

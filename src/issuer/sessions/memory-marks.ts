@@ -16,7 +16,7 @@ interface Mark {
  * kicked out. A session is judged by them rather than deleted one by one, so that none that begins meanwhile slips through.
  * Only kick-outs leave a mark, and each is forgotten when nothing of before can exist any more.
  */
-export class MemoryHorizons {
+export class MemoryMarks {
   readonly #versions = new Map<string, Mark>()
   readonly #moments = new Map<string, Mark>()
   #latest = 0
