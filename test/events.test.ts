@@ -27,7 +27,7 @@ test('outlives a listener that throws or rejects, and the lack of one', async ()
       emitterOf<GuardEvent>(listener)(facts)
     }).not.toThrow()
   }
-  // A rejection that nobody handles fails the test.
+  // A rejection without a handler fails the test.
   await new Promise((resolve) => setImmediate(resolve))
   expect(heard).toBe(2)
 })

@@ -85,7 +85,7 @@ test('T22 T23 T26 T27 agrees with jose.jwtVerify on 6 000 random tokens but for 
     const rules = Object.entries(policy).filter(([, applies]) => applies(sentHeader!, sent!, now))
     const story = { round, header: sentHeader, claims: sent, reason: factsOf(outcome.error).reason }
 
-    // Nobody gets in here who would not get in there, and no rule is for show.
+    // No token is let in here that jose would not let in, and each rule refuses something.
     expect({ ...story, ours, theirs }).toEqual({
       ...story,
       ours: theirs && rules.length === 0,

@@ -191,7 +191,7 @@ describe('Q27 RT13 every command of every operation fails once', () => {
           const failed = await run(person)
           redis.stop()
           const point = `${operation}, command ${index + 1} of ${commands}, ${way}`
-          // The last command of a kick-out asks who has it already: without an answer, nobody has said so.
+          // The last command of a kick-out asks who has it already: without an answer, no server has said so.
           const isConfirmation = /revoke|kick-out/.test(operation) && index === commands - 1
           // The first of a user's kick-out lists the sessions, for their events alone.
           const isForEvents = operation === 'kick-out of a user' && index === 0

@@ -24,7 +24,7 @@ const invalidGrant = {
   error_description: 'The refresh token is not valid',
 }
 
-/** Whoever knows the secret: for tokens that nobody else can make. */
+/** What knows the secret: for tokens that no attacker can make. */
 function readerOf(kit: Kit): RefreshTokens {
   return new RefreshTokens(secret, kit.base)
 }

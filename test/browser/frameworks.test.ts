@@ -74,7 +74,7 @@ async function bundle(block: string, code: string): Promise<string> {
   return outputFiles[0]?.text ?? ''
 }
 
-/** A page of somebody who has signed in, with that script. */
+/** A page of a user who has signed in, with that script. */
 async function openWith(script: string): Promise<Page> {
   const opened = await context.newPage()
   await opened.goto(stage.loginUrl)

@@ -40,7 +40,7 @@ async function addNote(page: Page, text: string): Promise<void> {
   await page.locator('#notes').getByText(text).waitFor()
 }
 
-/** From the top, and without a focus that somebody has left behind. */
+/** From the top, and without a focus that an earlier step has left behind. */
 async function fromTheTop(page: Page): Promise<void> {
   await page.evaluate(() => {
     window.scrollTo(0, 0)

@@ -50,7 +50,7 @@ test('says what a guard would answer, and why', async () => {
   const out = await inspect(token)
   expect(out).toMatchObject({ exitCode: 1, stderr: '' })
   expect(out.stdout).toContain('401 invalid_token, reason revoked: Kicked out at level "subject"')
-  // Its parts are shown, itself never: whoever reads the terminal could use it.
+  // Its parts are shown, the token itself never: a person who reads the terminal could use it.
   for (const ran of [good, wrongAudience, out]) {
     const [, , signature = 'none'] = token.split('.')
     expect(ran.stdout + ran.stderr).not.toContain(signature)

@@ -94,7 +94,7 @@ export const failover: Drill = {
         acceptedAgain += await fleet.countAccepted(figures.confirmed.slice(-400))
         if (round + 1 < rounds) await sleep(sentinelRestMs - (performance.now() - startedAt))
       }
-      // Whoever boots now knows nothing but what Redis holds.
+      // A server that boots now knows nothing but what Redis holds.
       await fleet.addServer()
       await fleet.waitUntilLive()
       const confirmed = played.flatMap((round) => round.confirmed)

@@ -38,9 +38,9 @@ async function play(withSentinel: boolean): Promise<Figure[]> {
     const hungAt = performance.now()
     primary.pause()
     if (withSentinel) sentinels[0]!.pause()
-    // Somebody tries all the time, so that connections are made while nothing answers.
+    // A client tries all the time, so that connections are made while nothing answers.
     const trying = kickOutAgain(fleet, 'first-after')
-    // The Sentinel that hangs cannot name anybody.
+    // The Sentinel that hangs cannot name a primary.
     await sleep(withSentinel ? 4000 : 1)
     if (!withSentinel) await deployment.waitForPromotion()
     const redirectedAt = performance.now()

@@ -8,7 +8,7 @@ const kicksPerSecond = 200
 /** The first ones meet code that was never run. */
 const warmUpKicks = 100
 
-/** How long after the acknowledgement the last server still lets somebody in; 0 where nobody does any more. */
+/** How long after the acknowledgement the last server still lets the user in; 0 where none does. */
 async function refusedAfter(fleet: Fleet, subject: string): Promise<number> {
   const acknowledgedAt = fleet.history.acknowledged.get(subject)!
   const each = fleet.servers.map(async (_, server) => {

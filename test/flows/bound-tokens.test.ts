@@ -130,7 +130,7 @@ describe('a stolen refresh token', () => {
     kit.clock.advance(10_001)
     await expectRefused(kit, old)
     expect(await refresh(kit, json.refresh_token, owner)).toMatchObject({ status: 200 })
-    // The owner's own key shows that the token was used twice by whoever has the key.
+    // The owner's own key shows that the holder of the key used the token twice.
     expect(errorOf(await refresh(kit, old, owner))).toEqual([400, 'invalid_grant'])
     expect(typesOf(kit)).toContain('refresh.reused')
   })

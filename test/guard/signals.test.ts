@@ -134,7 +134,7 @@ describe('auth.signal', () => {
       return new WeakRef(signal)
     }
     const refs = [listen('held', held), listen('closed', closed)] as const
-    // The requests are gone, as they are when nobody but Node holds the response.
+    // The requests are gone, as they are when only Node holds the response.
     const forget = (it: typeof held) => delete (it.req as { auth?: unknown }).auth
     forget(held)
     forget(closed)

@@ -52,7 +52,7 @@ test.each([
       events.flatMap((event) => (event.type === 'revocations.gap' ? [event.reason] : [])),
     )
     expect(causes.length).toBeGreaterThan(0)
-    // Once it is whole again nobody reads it over and over.
+    // Once it is whole again no server reads it over and over.
     expect(causes.length).toBeLessThan(12)
     await writer.kickOut('after')
     await waitUntil(async () => (await booted.ask('after')).status === 401, { what: 'the next' })

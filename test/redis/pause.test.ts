@@ -72,7 +72,7 @@ test('S1 N08 a resource server that stood still for twice maxStalenessMs lets no
   answers.forEach((answer, index) => {
     const { sub, isKickedOut } = people[index]!
     const status = Number(/^HTTP\/1.1 (\d+)/.exec(answer)?.[1])
-    // For a moment, "cannot be proved" is the right answer about anybody; who was not kicked out never gets a 401.
+    // For a moment, "cannot be proved" is the right answer for every user; one who was not kicked out never gets a 401.
     expect({
       sub,
       status,

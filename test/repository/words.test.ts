@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals'
 
 /*
  * House style: comments and texts name the component. These words leave the reader to guess whether a server, the caller, a
- * user or an attacker is meant.
+ * user or an attacker is meant. In test the comments alone are judged: names of users and hostile texts are data.
  */
 const vague = /\b(?:whoever|nobody|somebody|someone|anybody|anew|told again)\b/i
 
@@ -15,6 +15,11 @@ function findings(path: string, text: string): string[] {
   return text
     .split('\n')
     .flatMap((line, index) => (vague.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : []))
+}
+
+function commentsOf(text: string): string {
+  const lines = text.split('\n')
+  return lines.map((line) => (/^\s*(?:\/\/|\/?\*)/.test(line) ? line : '')).join('\n')
 }
 
 function textsIn(folder: string): string[] {
@@ -29,6 +34,15 @@ describe('the words of the house', () => {
     const files = textsIn(folder)
     expect(files.length).toBeGreaterThan(5)
     const found = files.flatMap((file) => findings(file, readFileSync(join(root, file), 'utf8')))
+    expect(found).toEqual([])
+  })
+
+  test('the comments of test name the component', () => {
+    const files = textsIn('test').filter((file) => file !== 'test/repository/words.test.ts')
+    expect(files.length).toBeGreaterThan(200)
+    const found = files.flatMap((file) =>
+      findings(file, commentsOf(readFileSync(join(root, file), 'utf8'))),
+    )
     expect(found).toEqual([])
   })
 

@@ -32,7 +32,7 @@ interface KickOut {
   readonly name: string
   /** When it was acknowledged, or written again after the only copy of it was lost with a failover. */
   acknowledgedAtMs: number
-  /** Redis acknowledged it and lost it without a trace: nobody can be blamed until it was written again. */
+  /** Redis acknowledged it and lost it without a trace: no server can know of it until it was written again. */
   excused: boolean
 }
 
@@ -313,7 +313,7 @@ export function createModel(): Model {
       replicationId: `server-${++made}`,
     }
     for (const { kickOut: lostOne } of gone) if (lostOne) lostOne.excused = true
-    // A copy from before the first number that has to be there is missed by nobody, so it keeps nothing.
+    // No server has to hold a copy from before the first number that has to be there, so it keeps nothing.
     for (const { kickOut: kept, seq } of log.entries) {
       if (kept && (seq ?? 0) >= log.first) kept.excused = false
     }

@@ -25,7 +25,7 @@ async function freePorts(count: number): Promise<number[]> {
 }
 
 /**
- * Calls `start` with free ports, and again with others while it fails because somebody was quicker
+ * Calls `start` with free ports, and again with others while it fails because another process was quicker
  * to take them.
  * @throws what `start` throws for another reason, or for that one the fifth time.
  */

@@ -21,7 +21,7 @@ const keys: Record<string, () => { publicKey: KeyObject; privateKey: KeyObject }
   PS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
 }
 
-/** A key management service in this process: a real key of node:crypto, which nobody but it has. */
+/** A key management service in this process: a real key of node:crypto, which it alone has. */
 export interface KeyService {
   readonly publicJwk: JWK
   readonly key: ExternalSigningKey

@@ -58,7 +58,7 @@ export function watchProcess(pid: number): void {
   reaper.shell.stdin?.write(`watch ${pid}\n`)
 }
 
-/** `pid` has ended; its number may belong to someone else soon. */
+/** `pid` has ended; its number may belong to another process soon. */
 export function forgetProcess(pid: number): void {
   if (!reaper?.pids.delete(pid)) return
   reaper.shell.stdin?.write(`forget ${pid}\n`)

@@ -35,7 +35,7 @@ async function build(): Promise<string> {
   await exec(process.execPath, [tsc, ...flags, '--outDir', join(draft, 'dist')], { cwd: root })
   await cp(join(root, 'package.json'), join(draft, 'package.json'))
   await symlink(join(root, 'node_modules'), join(draft, 'node_modules'))
-  // Whoever was quicker has made the same.
+  // A quicker process has made the same.
   await rename(draft, folder).catch(async () => rm(draft, { recursive: true, force: true }))
   return folder
 }

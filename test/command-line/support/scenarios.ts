@@ -181,7 +181,7 @@ export const faults = {
     await writer.kickOut({ subject: 'u2' })
     await writer.close()
     const admin = redis.client()
-    // Nobody that remembers is left to write them again.
+    // No process that remembers is left to write them again.
     await admin.call('CLIENT', 'KILL', 'USER', 'kickout-api')
     await admin.call('ACL', 'SETUSER', 'kickout-api', 'off')
     await admin.del('{kickout:0}:stream')

@@ -126,7 +126,7 @@ export class Fleet {
     }
   }
 
-  /** Asks one server about somebody, into the history. */
+  /** Asks one server about a user, into the history. */
   async call(subject: string, server: number, timeoutMs = 10_000): Promise<number> {
     const { port } = this.servers[server]!
     const answer = await this.client.send(port, { token: this.people.tokenOf(subject), timeoutMs })

@@ -1,6 +1,6 @@
 import type { Answer } from './http.ts'
 
-/** One request of somebody, and what was decided about it. */
+/** One request of a user, and what was decided about it. */
 export interface Call {
   readonly subject: string
   readonly server: number

@@ -16,7 +16,7 @@ const shapes: readonly ((index: number) => string)[] = [
   (index) => `\u202e${index}\ufeff`,
 ]
 
-/** Ids of users that somebody chose who has read how hash tags, scripts and the protocol work. All are different. */
+/** Ids of users, chosen by an attacker who has read how hash tags, scripts and the protocol work. All are different. */
 export function hostileIds(count: number): string[] {
   return Array.from({ length: count }, (_, index) => shapes[index % shapes.length]!(index))
 }

@@ -19,7 +19,7 @@ export class People {
     }
   }
 
-  /** Somebody with a token of now. */
+  /** A user with a token of now. */
   add(subject: string, claims: object = {}): string {
     const nowMs = Date.now()
     const token = this.signer.sign(
@@ -43,7 +43,7 @@ export class People {
     }
   }
 
-  /** @throws Error for somebody who was not added: a token made now would be younger than a kick-out */
+  /** @throws Error for a user who was not added: a token made now would be younger than a kick-out */
   tokenOf(subject: string): string {
     const token = this.#tokens.get(subject)
     if (token === undefined) throw new Error(`${subject} was never added`)

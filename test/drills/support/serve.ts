@@ -46,7 +46,7 @@ function readLoopDelay(): number {
   return longestMs
 }
 
-/** Serves an app on a free port of the loopback, answers questions over IPC, and ends with whoever started it. */
+/** Serves an app on a free port of the loopback, answers questions over IPC, and ends with the process that started it. */
 export function serve(
   app: Express,
   questions: Readonly<Record<string, (argument: never) => unknown>>,

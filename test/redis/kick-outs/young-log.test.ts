@@ -9,7 +9,7 @@ import { waitUntil } from '../../support/wait.ts'
 import { claimsOf, issuer } from '../support/deployment.ts'
 import { useServers } from '../support/servers.ts'
 
-/* The first second of a deployment: nobody was ever kicked out, and nothing says so yet. */
+/* The first second of a deployment: there was no kick-out yet, and nothing says so. */
 
 const { start, closing, template } = useServers()
 

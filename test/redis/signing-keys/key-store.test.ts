@@ -136,7 +136,7 @@ describe('several issuers', () => {
     await Promise.all(all.map(async ({ issuer }) => issuer.ready()))
     await waitUntil(() => createdBy(...all).length >= 4, { what: 'rotations', timeoutMs: 10_000 })
     const sets = await Promise.all(all.map(async ({ kids }) => kids()))
-    // Each key that was made is published once: nobody has made one beside another.
+    // Each key that was made is published once: no process has made one beside another.
     for (const kids of sets) expect(new Set(kids).size).toBe(kids.length)
     const created = createdBy(...all)
     expect(new Set(created).size).toBe(created.length)

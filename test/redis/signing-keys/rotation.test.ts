@@ -89,7 +89,7 @@ interface Tokens {
   readonly refresh_token: string
 }
 
-/** Somebody who calls both resource servers with each token, and refreshes at whichever issuer comes next. */
+/** A client that calls both resource servers with each token, and refreshes at the issuers in turn. */
 async function live(
   subject: string,
   { client, apis, reachable }: Deployment,

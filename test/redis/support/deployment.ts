@@ -45,7 +45,7 @@ export function useCleanup(): Cleanup {
 }
 
 /**
- * Begins the log of a deployment as if that had been a minute ago: nobody waits for servers that may remember an earlier
+ * Begins the log of a deployment as if that had been a minute ago: no server waits for servers that may remember an earlier
  * life of it.
  */
 export async function beginSettledLog(

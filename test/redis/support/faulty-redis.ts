@@ -3,7 +3,7 @@ import { type Command, Redis } from 'ioredis'
 export interface FaultPoint {
   /**
    * `before`: it fails and never reaches Redis. `after`: Redis executes it, and it fails. `lost`: Redis executes it, and
-   * nobody ever hears of that.
+   * no client ever hears of that.
    */
   readonly way: 'before' | 'after' | 'lost'
   /** Which command of those that are sent from now on. */
