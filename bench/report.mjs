@@ -100,7 +100,7 @@ const sections = {
     ]
     return [
       '## From `kickOut` called to the last of three servers',
-      `${count(kickOutsPerSecond)} kick-outs/s by two issuers, ${count(requestsPerSecond)} other requests/s, one Redis.`,
+      `${count(kickOutsPerSecond)} kick-outs/s by two issuers, ${count(requestsPerSecond)} other requests/s, one Redis, after 5 s of the same.`,
       table(
         ['until', 'kick-outs', 'p50, ms', 'p99, ms', 'max, ms'],
         [
