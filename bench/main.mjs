@@ -22,8 +22,15 @@ const measured = {}
 for (const name of settings.scenarios) {
   const { [name]: scenario } = await import(`./scenarios/${name}.mjs`)
   const log = (what) => console.log(`${String(seconds()).padStart(5)} s  ${name}: ${what}`)
-  measured[name] = await scenario({ ...settings, log })
+  try {
+    measured[name] = await scenario({ ...settings, log })
+  } catch (error) {
+    // The others are measured all the same: a full run takes half an hour.
+    console.error(error)
+    process.exitCode = 1
+  }
 }
+const isWhole = !settings.partial && process.exitCode !== 1
 
 const results = {
   date: new Date().toISOString().slice(0, 10),
@@ -34,7 +41,7 @@ const results = {
   figures: figuresOf(measured),
   measured,
 }
-const suffix = settings.partial ? '.partial' : ''
+const suffix = isWhole ? '' : '.partial'
 const fileOf = (extension) => new URL(`results${suffix}.${extension}`, import.meta.url)
 writeFileSync(
   fileOf('json'),

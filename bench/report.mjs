@@ -1,5 +1,6 @@
 import { guardLabels } from './guards/index.mjs'
 import { issuerLabels } from './issuers/index.mjs'
+import { reasons } from './reasons.mjs'
 import { median, quantile } from './statistics.mjs'
 
 const yesNo = (holds) => (holds ? 'yes' : '**no**')
@@ -180,12 +181,13 @@ export function toMarkdown({ date, minutes, machine, peers, settings, figures, m
     table(['machine', ''], [...Object.entries(machine), ['peers', versions.join(', ')]]),
     '## Figures',
     table(
-      ['figure', 'to reach', 'reached', ''],
-      figures.map(({ what, toReach, reached, holds }) => [
+      ['figure', 'to reach', 'reached', '', 'why not'],
+      figures.map(({ id, what, toReach, reached, holds }) => [
         what,
         toReach,
         reached.toLocaleString('en'),
         yesNo(holds),
+        holds ? '' : (reasons[id] ?? 'not known'),
       ]),
     ),
   ]
@@ -194,7 +196,8 @@ export function toMarkdown({ date, minutes, machine, peers, settings, figures, m
 }
 
 export function printFigures(figures) {
-  for (const { what, toReach, reached, holds } of figures) {
+  for (const { id, what, toReach, reached, holds } of figures) {
     console.log(`${holds ? 'yes' : 'NO '}  ${what}: to reach ${toReach}, reached ${reached}`)
+    if (!holds && reasons[id]) console.log(`       ${reasons[id]}`)
   }
 }
