@@ -190,6 +190,16 @@ describe('claim C2: refresh tokens', () => {
     expect(claims(token(), ...chain, late, request(16_200))).toEqual([])
   })
 
+  test('of a session that was over are refused for a reason, and end nothing once more', () => {
+    const steps = [refresh(5000, { returned: 1 }), refresh(6000, { presented: 1, returned: 2 })]
+    const late = refresh(13_000, { presented: 0, status: 400, reason: 'ended' })
+    expect(claims(token(), ...steps, late)).toEqual(['C2'])
+    expect(claims(token(), ...steps, kickOut(9000, { isAcknowledged: false }), late)).toEqual([])
+    const earlier = refresh(9000, { presented: 0, status: 400, reason: 'reused' })
+    expect(claims(token(), ...steps, earlier, late)).toEqual([])
+    expect(claims(token(), ...steps, earlier, late, request(16_300))).toEqual(['C2'])
+  })
+
   test('are forgotten with what the store forgets', () => {
     const failover = fault(10_150, 10_180, { loss: 'suffix' })
     const again = refresh(10_200, { presented: 0, returned: 1 })

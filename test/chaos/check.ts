@@ -271,8 +271,35 @@ class Checker {
         continue
       if (refresh.status === 200) {
         this.#report('C2', 'a superseded refresh token was answered', [supersededBy, refresh])
-      } else if (refresh.status === 400) this.#checkEnded(refresh, supersededBy, refreshes)
+      } else if (refresh.status !== 400) continue
+      else if (refresh.reason === 'ended')
+        this.#checkWasOver(refresh, supersededBy, refreshes, successors)
+      else this.#checkEnded(refresh, supersededBy, refreshes)
     }
+  }
+
+  /** The session was over already: then a kick-out, or an earlier use of a superseded token, had ended it. */
+  #checkWasOver(
+    reuse: RefreshEvent,
+    supersededBy: RefreshEvent,
+    refreshes: readonly RefreshEvent[],
+    successors: ReadonlyMap<number, RefreshEvent>,
+  ): void {
+    const start = this.#sessionStarts.get(reuse.session)
+    const wasKickedOut = start && this.#kickOutsOf(start).some(({ from }) => from <= reuse.to)
+    const wasReused = refreshes.some(
+      (other) =>
+        other !== reuse &&
+        other.status !== 200 &&
+        other.from <= reuse.to &&
+        this.#supersession(other, successors),
+    )
+    if (wasKickedOut || wasReused) return
+    this.#report('C2', 'a session was over that nothing had ended', [
+      supersededBy,
+      reuse,
+      ...this.#faultsDuring(supersededBy.from - recoveryMs, reuse.to),
+    ])
   }
 
   /** What makes a token one that must end the session: its successor was used, or the grace is over. */

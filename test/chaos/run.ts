@@ -67,9 +67,16 @@ function print({ claim, what, part }: Violation, seed: number): void {
   for (const event of part) console.log(`  ${JSON.stringify(event)}`)
 }
 
+/** A storm of one claim must not hide another one. */
+const printedPerClaim = 3
+
 function summarise({ violations, figures, file }: Outcome, seed: number): void {
-  for (const violation of violations.slice(0, 5)) print(violation, seed)
-  if (violations.length > 5) console.log(`… and ${violations.length - 5} more`)
+  for (const claim of new Set(violations.map((violation) => violation.claim))) {
+    const found = violations.filter((violation) => violation.claim === claim)
+    for (const violation of found.slice(0, printedPerClaim)) print(violation, seed)
+    if (found.length > printedPerClaim)
+      console.log(`… and ${found.length - printedPerClaim} more of ${claim}`)
+  }
   for (const [name, value] of Object.entries(figures)) console.log(`  ${name}: ${value}`)
   console.log(`  history: ${file}`)
 }
