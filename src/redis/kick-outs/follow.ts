@@ -24,6 +24,7 @@ import { inspect, inspectReplica } from '../client/server-check.ts'
 import type { HeartbeatReply } from '../scripts/heartbeat.ts'
 import { openScript } from '../scripts/open.ts'
 import { readerReconnectDelayMs } from '../client/client-options.ts'
+import { Pace, type PaceSettings } from './pace.ts'
 import { chunkSize, type ServerFacts, PartitionLog } from './partition-log.ts'
 import type { RevocationLog } from './publish.ts'
 import { within } from '../../timeout.ts'
@@ -32,14 +33,6 @@ import { within } from '../../timeout.ts'
 const bootBlockMs = 25
 /** How often the reader checks its Redis server again. */
 const serverCheckEveryMs = 4000
-/** The least time between two reads of the head. While many entries arrive, the reads in between ask for entries alone. */
-const minHeadMs = 20
-/** The same while a kick-out waits for this server's report, which is sent with the head. */
-const minAwaitedHeadMs = 2
-/** From so many servers on, each reads less often. */
-const fleetSize = 100
-/** How many servers report an awaited entry in one millisecond: a larger fleet spreads its reports over more time. */
-const serversPerMs = 10
 /** How long a script on the primary may take while entries are read from a replica. */
 const primaryBudgetMs = 900
 /** The pause before a window is read again that the replica did not have as a whole. */
@@ -53,15 +46,11 @@ const maxRedisAheadMs = 60_000
 /** A connection whose reply is this late counts as dead: TCP would take minutes to notice. */
 const watchdogSlackMs = 600
 
-export interface ReaderSettings {
+export interface ReaderSettings extends PaceSettings {
   readonly partition: number
   readonly serverId: string
   readonly maxStalenessMs: number
   readonly readFrom: 'primary' | 'replica'
-  /** How long a read waits for a new entry. */
-  readonly blockMs: number
-  /** The same in a large fleet, where some other server reads at any moment. */
-  readonly fleetBlockMs: number
 }
 
 export interface ReaderDeps {
@@ -91,15 +80,13 @@ export interface ReaderDeps {
 export class Reader {
   readonly #settings: ReaderSettings
   readonly #deps: ReaderDeps
+  readonly #pace: Pace
   #state: PartitionState = initialPartition
   #client: Redis | undefined
   /** Whether entries are read from a replica; the head is always the primary's. */
   #isReplica = false
   #checkedAtMs = Number.NEGATIVE_INFINITY
-  #headAskedAtMs = Number.NEGATIVE_INFINITY
   #headNow = 0
-  /** Whether the last read brought entries, so that more may follow at once. */
-  #isBusy = false
   /** What this server reported last, and when. */
   #reported: { atMs: number; seq: number; epoch: string | undefined; state: RevocationsState } = {
     atMs: Number.NEGATIVE_INFINITY,
@@ -108,11 +95,6 @@ export class Reader {
     state: 'starting',
   }
   #isFirst = true
-  /** Whether a kick-out that was read waits for this server's report. */
-  #isAwaited = false
-  /** The number of servers. The more there are, the longer they spread their reports of an entry. */
-  #servers = 0
-  #reportDueAtMs = 0
   /** A date of the log's beginning that lies in the future, by the clock of an earlier primary, and when it was first seen. */
   #future = { createdAt: 0, seenAtMs: 0 }
   readonly #ending = new AbortController()
@@ -120,6 +102,7 @@ export class Reader {
   constructor(settings: ReaderSettings, deps: ReaderDeps) {
     this.#settings = settings
     this.#deps = deps
+    this.#pace = new Pace(settings, deps.clock)
   }
 
   /** Runs until it is closed. Never rejects. */
@@ -134,10 +117,7 @@ export class Reader {
         if (this.#hasEnded()) return
         this.#deps.connection.refreshSlots()
         this.#deps.onFailure(error)
-        const { signal } = this.#ending
-        await sleep(readerReconnectDelayMs(attempt), undefined, { ref: false, signal }).catch(
-          () => undefined,
-        )
+        await this.#pause(readerReconnectDelayMs(attempt))
       }
     }
   }
@@ -236,15 +216,14 @@ export class Reader {
     if (step.cause !== undefined && step.cause !== 'first') this.#deps.onGap(step.cause)
     switch (step.then) {
       case 'follow': {
-        const leastMs = this.#isAwaited ? minAwaitedHeadMs : minHeadMs
-        const headDueAtMs = this.#headAskedAtMs + Math.max(leastMs, this.#servers / serversPerMs)
-        const dueMs = Math.max(headDueAtMs, this.#reportDueAtMs) - this.#deps.clock.monotonic()
-        return this.#isBusy && dueMs >= 1 ? this.#readEntries(log, dueMs) : this.#round(log)
+        await this.#pause(this.#pace.gatherMs())
+        const entriesForMs = this.#pace.untilHeadMs()
+        return entriesForMs > 0 ? this.#readEntries(log, entriesForMs) : this.#round(log)
       }
       case 'load':
         return this.#load(log)
       case 'load-later':
-        await sleep(lagPauseMs, undefined, { ref: false, signal: this.#ending.signal })
+        await this.#pause(lagPauseMs)
         return this.#load(log)
       case 'renew-epoch':
         await this.#renewEpoch(log, step.cause === 'sequence')
@@ -259,8 +238,7 @@ export class Reader {
     } catch (error) {
       if (!isForbidden(error)) throw error
       this.#deps.onFailure(error)
-      const { signal } = this.#ending
-      await sleep(forbiddenRetryMs, undefined, { ref: false, signal }).catch(() => undefined)
+      await this.#pause(forbiddenRetryMs)
     }
   }
 
@@ -278,8 +256,8 @@ export class Reader {
   async #heartbeat(log: PartitionLog): Promise<HeartbeatReply> {
     const head = this.#dateBeginning(await log.heartbeat(this.#facts()))
     this.#isFirst = false
-    this.#servers = head.servers ?? this.#servers
-    if (head.awaited > this.#reported.seq) this.#isAwaited = true
+    this.#pace.noteServers(head.servers)
+    if (head.awaited > this.#reported.seq) this.#pace.noteAwaited(false)
     this.#deps.onHead(head)
     return head
   }
@@ -301,7 +279,7 @@ export class Reader {
     const isBooting = this.#state.proof === undefined && unreadable === undefined
     const blockMs = isBooting ? bootBlockMs : this.#blockMs
     const sentAt = instantOf(this.#deps.clock)
-    this.#headAskedAtMs = sentAt.monotonicMs
+    this.#pace.noteHeadAsked(sentAt.monotonicMs)
     // All three are sent at once. The server answers in this order, so the head is never newer than the entries.
     const beat = this.#heartbeat(log)
     const lookedFor = unreadable === undefined ? true : log.holdsUnreadable(unreadable)
@@ -309,7 +287,7 @@ export class Reader {
     const [head, isThere, entries] = await this.#watched(Promise.all([beat, lookedFor, read]))
     this.#headNow = head.now
     this.#applyAll(entries, head.now, 0)
-    this.#isBusy = entries.length > 0 && unreadable === undefined
+    this.#pace.noteRound(unreadable === undefined ? entries.length : 0)
     // Only the head was lost. No server would republish, since no entry is missing, so this one opens the log again.
     if (head.epoch === absentEpoch && head.length > 0) await this.#reopen()
     return onRound(this.#state, {
@@ -327,6 +305,7 @@ export class Reader {
     const read = log.readNewer(this.#state.cursor, Math.ceil(waitMs))
     const entries = await this.#watched(read)
     this.#applyAll(entries, this.#headNow, 0)
+    this.#pace.noteEntries(entries.length)
     return onEntries(this.#state, entries)
   }
 
@@ -350,11 +329,7 @@ export class Reader {
     const now = headNow - wallMs > maxRedisAheadMs ? wallMs : headNow
     for (const { revocation, seq, isAwaited } of entries) {
       if (!revocation || seq === undefined) continue
-      if (isAwaited && !this.#isAwaited) {
-        this.#isAwaited = true
-        this.#reportDueAtMs =
-          this.#deps.clock.monotonic() + (Math.random() * this.#servers) / serversPerMs
-      }
+      if (isAwaited) this.#pace.noteAwaited(true)
       this.#deps.apply(revocation, revocation.until - now, seq >= first)
     }
   }
@@ -372,9 +347,9 @@ export class Reader {
     const atMs = this.#deps.clock.monotonic()
     const last = this.#reported
     const isDue = atMs - last.atMs >= beatEveryMs(this.#settings.maxStalenessMs)
-    const isAwaited = this.#isAwaited && seq !== last.seq
+    const isAwaited = this.#pace.isAwaited && seq !== last.seq
     if (!isDue && !isAwaited && state === last.state && epoch === last.epoch) return false
-    this.#isAwaited = false
+    this.#pace.noteReported()
     this.#reported = { atMs, seq, epoch, state }
     return true
   }
@@ -384,12 +359,14 @@ export class Reader {
     return within(reply, this.#blockMs + watchdogSlackMs, 'Redis')
   }
 
-  /**
-   * One process has to notice a loss of state, and republish, before a server that boots takes the log for empty
-   * (`epochSettleMs`). In a large fleet some server reads at any moment, so each may read less often.
-   */
   get #blockMs(): number {
-    const { blockMs, fleetBlockMs } = this.#settings
-    return this.#deps.isServer() && this.#servers >= fleetSize ? fleetBlockMs : blockMs
+    return this.#pace.blockMs(this.#deps.isServer())
+  }
+
+  /** Ends early when the reader is closed. */
+  async #pause(ms: number): Promise<void> {
+    if (ms < 1) return
+    const { signal } = this.#ending
+    await sleep(ms, undefined, { ref: false, signal }).catch(() => undefined)
   }
 }
