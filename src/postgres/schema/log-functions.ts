@@ -158,7 +158,6 @@ CREATE OR REPLACE FUNCTION :s.kick_out(p_retention bigint, p_kick_out_id text, p
 DECLARE v_retention bigint; v_needed bigint; v_held :s.denied; v_youngest bigint;
 BEGIN
   PERFORM :s.prepare();
-  v_retention := :s.largest_retention(p_retention);
   o_ended := 0;
   o_is_new := true;
   o_kick_out_id := p_kick_out_id;
@@ -171,6 +170,8 @@ BEGIN
     GET DIAGNOSTICS o_ended = ROW_COUNT;
   END IF;
   PERFORM pg_advisory_xact_lock(:s.lock_key(p_level, p_issuer, p_target));
+  -- Read under the lock: a login that has just raised it may have held the lock.
+  v_retention := :s.largest_retention(p_retention);
   o_now := :s.now_ms();
   -- The clock of the writer may be ahead of this one, which may be behind: a token that an issuer has dated is covered. A
   -- clock that is further ahead is wrong.
@@ -222,10 +223,10 @@ DECLARE v_now bigint; v_retention bigint; v_version bigint := p_version;
 BEGIN
   PERFORM :s.prepare();
   PERFORM :s.open_log();
-  v_retention := :s.largest_retention(p_retention);
   IF p_level IN ('client', 'everyone') THEN PERFORM pg_advisory_xact_lock(:s.lock_key('marks', '', ''));
   ELSIF p_level = 'session' THEN DELETE FROM :s.sessions WHERE session_id = p_target AND issuer = p_issuer; END IF;
   PERFORM pg_advisory_xact_lock(:s.lock_key(p_level, p_issuer, p_target));
+  v_retention := :s.largest_retention(p_retention);
   v_now := :s.now_ms();
   IF EXISTS (SELECT 1 FROM :s.denied d JOIN :s.meta m ON m.epoch = d.epoch
     WHERE d.level = p_level AND d.issuer = p_issuer AND d.target = p_target AND d.at >= p_at
