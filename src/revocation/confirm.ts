@@ -19,7 +19,7 @@ const maxBeatMs = 2000
 const maxPollMs = 20
 /** How many polls follow one another at once, before the pauses grow. */
 const quickPolls = 8
-/** The pause between two polls grows by one millisecond for each ten servers: so long they take to report. */
+/** The pause between two polls grows by one millisecond for each ten servers: a part of the time they take to report. */
 const serversPerMs = 10
 
 /** How often a server reports, milliseconds, while it has nothing new to say. */

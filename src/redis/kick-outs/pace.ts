@@ -10,11 +10,9 @@ const fleetSize = 100
 const headsPerMs = 5
 /** How many servers report an awaited entry in one millisecond. */
 const reportsPerMs = 5
-/**
- * From so many servers on, each lets kick-outs gather for a moment while they keep coming, and reads them together: so many
- * servers read in one millisecond.
- */
+/** From so many servers on, each lets kick-outs gather for a moment while they keep coming, and reads them together. */
 const gatheringFleetSize = 300
+/** How many servers read gathered kick-outs in one millisecond: the moment is as long as the whole fleet takes. */
 const readsPerMs = 10
 const maxGatherMs = 200
 
